@@ -1,0 +1,46 @@
+# What one does here. Each target prepares what it needs; nothing is prepared twice.
+
+PYTHON := .venv/bin/python
+QUICK := not integration and not interop and not chaos
+
+.PHONY: help run setup lint check test chaos lock
+
+help:
+	@echo 'make run     start Parcours with a homeserver of its own and fictional people; Ctrl-C stops it'
+	@echo 'make check   style, types, layers and the tests that need no server'
+	@echo 'make test    everything: check, and the tests with real homeservers, databases, clients and browser'
+	@echo 'make chaos   only the tests that kill processes'
+	@echo 'make lock    lock the versions that pyproject.toml asks for (UPGRADE=--upgrade: the newest ones)'
+
+run:
+	@ops/setup.sh python
+	@$(PYTHON) -m hub up --demo
+
+setup:
+	@ops/setup.sh
+
+lint:
+	@ops/setup.sh python
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy --no-error-summary
+	@.venv/bin/lint-imports --no-logo
+
+check: lint
+	@$(PYTHON) -m pytest -q -m '$(QUICK)'
+
+test: setup lint
+	@$(PYTHON) -m pytest
+
+chaos: setup
+	@$(PYTHON) -m pytest -m chaos
+
+# Hashes for every file, and no word of where the packages came from.
+COMPILE := $(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps \
+	--no-header --annotation-style=line --no-emit-options --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links
+
+lock:
+	@ops/setup.sh python
+	@$(COMPILE) $(UPGRADE) --output-file=requirements.lock pyproject.toml
+	@$(COMPILE) $(UPGRADE) --extra=dev --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml

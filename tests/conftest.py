@@ -1,0 +1,6 @@
+pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.databases",
+    "tests.support.synapse",
+    "tests.support.hub",
+]
