@@ -1,0 +1,43 @@
+"""Who holds which account: of several hub processes one speaks for it, as long as it keeps renewing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub.storage.tables import Moment, insert, leases
+
+_row = leases.c
+_ADD = insert(leases)
+_ACQUIRE = _ADD.on_conflict_do_update(
+    index_elements=[_row.account],
+    set_={"holder": _ADD.excluded.holder, "until": _ADD.excluded.until},
+    where=or_(_row.holder == _ADD.excluded.holder, _row.until <= bindparam("now", type_=Moment)),
+).returning(_row.account)
+_HOLDER = select(_row.holder).where(_row.account == bindparam("account"))
+_RELEASE = delete(leases).where(_row.account == bindparam("account"), _row.holder == bindparam("holder"))
+
+
+class Leases:
+    """One holder an account, decided by the database in one statement."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def acquire(self, account: str, holder: str, now: datetime, until: datetime) -> bool:
+        """Take or renew. True when it was free, had run out (``until`` is past), or is already ours."""
+        taken = await self._connection.execute(
+            _ACQUIRE, {"account": account, "holder": holder, "until": until, "now": now}
+        )
+        return taken.first() is not None
+
+    async def holder(self, account: str) -> str | None:
+        """Who has it, run out or not; None when nobody does."""
+        found = await self._connection.execute(_HOLDER, {"account": account})
+        return found.scalar_one_or_none()
+
+    async def release(self, account: str, holder: str) -> None:
+        """Give it back; nothing happens when another holds it."""
+        await self._connection.execute(_RELEASE, {"account": account, "holder": holder})
