@@ -1,0 +1,18 @@
+"""Matrix: the only place that knows nio, Olm and the client-server API.
+
+What lives here, in the order a message meets it:
+
+    client.py         one device of one account: HTTP without tokens in URLs, the Olm machine, key upload
+    olm.py            matrix-nio's Olm machine, put right where it loses or leaks keys
+    account.py        the secrets of a device at rest (token, password, seeds), in one sealed file
+    identity.py       our own cross-signing identity: bootstrap, sign the device, verify the chain
+    secret_storage.py the recovery key and the encrypted account data that it opens
+    trust.py          other people's identities: pins, cross-signed devices, the one policy that decides
+    rooms.py          what the hub must know of a room: members, encryption, visibility
+    inbound.py        sync, back-fill, decrypt, trust: the receiving half of the way
+    outbound.py       share the room key, encrypt, send: fail closed
+    member.py         all of the above for one account, opened and closed together
+
+May import: nio, vodozemac, ``hub.errors``, ``hub.seal``. Nothing outside this folder imports nio.
+To add an event type: teach ``inbound.Received`` nothing, read its ``content`` where the type matters.
+"""

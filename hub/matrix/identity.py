@@ -1,0 +1,162 @@
+"""Our own cross-signing identity: who vouches for this device.
+
+A master key vouches for a self-signing key, which vouches for the device. Without that chain other people's
+clients show a warning on every message, and strict ones neither read us nor let us read. The seeds are kept
+sealed beside the account and, under the recovery key, in the account's secret storage on the server.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unpaddedbase64 import encode_base64
+
+from hub.errors import OperatorError
+from hub.matrix import signing
+from hub.matrix.account import Account, AccountFile, Seeds
+from hub.matrix.client import Client, MatrixError, path
+from hub.matrix.secret_storage import RecoveryKey
+
+JsonObject = dict[str, Any]
+
+SECRETS = {
+    "m.cross_signing.master": "master",
+    "m.cross_signing.self_signing": "self_signing",
+    "m.cross_signing.user_signing": "user_signing",
+}
+"""Name in secret storage → field of :class:`Seeds`."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the server publishes of an account, checked signature by signature."""
+
+    master_key: str | None
+    master_is_ours: bool
+    self_signing_signed: bool
+    device_signed: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether a strict client will trust this device."""
+        return self.master_is_ours and self.self_signing_signed and self.device_signed
+
+
+async def published(client: Client) -> tuple[JsonObject, JsonObject, JsonObject]:
+    """Our master key, self-signing key and device keys as the server shows them; empty where absent."""
+    answer = await client.call("POST", path("keys", "query"), {"device_keys": {client.user_id: []}})
+
+    def one(kind: str) -> JsonObject:
+        return dict((answer.get(kind) or {}).get(client.user_id) or {})
+
+    devices = one("device_keys")
+    return one("master_keys"), one("self_signing_keys"), dict(devices.get(client.device_id or "") or {})
+
+
+async def chain(client: Client, seeds: Seeds | None) -> Chain:
+    """Query the server and recompute the whole chain; nothing cached is believed."""
+    master, self_signing, device = await published(client)
+    master_key = next(iter((master.get("keys") or {}).values()), None)
+    signing_key = next(iter((self_signing.get("keys") or {}).values()), None)
+    ours = client.machine.account.identity_keys
+    device_is_ours = (device.get("keys") or {}).get(f"ed25519:{client.device_id}") == ours["ed25519"]
+    return Chain(
+        master_key=master_key,
+        master_is_ours=bool(seeds and master_key == signing.public_key(seeds.master)),
+        self_signing_signed=bool(
+            master_key and signing_key and signing.signed_by(self_signing, client.user_id, master_key)
+        ),
+        device_signed=bool(
+            signing_key and device_is_ours and signing.signed_by(device, client.user_id, signing_key)
+        ),
+    )
+
+
+async def establish(client: Client, account: Account, file: AccountFile) -> Account:
+    """Make the chain whole and prove it.
+
+    Seeds are on disk before anything is published, secret storage is filled before the master key is: a crash
+    anywhere is finished by the next call. Raises OperatorError ``identity.lost`` when the server knows an
+    identity whose seeds are not here; making a new one silently would look like an attack to everybody.
+    """
+    master, _, device = await published(client)
+    seeds = account.seeds
+    if seeds is None:
+        if master:
+            raise OperatorError("identity.lost", user_id=account.user_id)
+        seeds = Seeds(*(secrets.token_bytes(32).hex() for _ in range(3)))
+        account = file.update(account, seeds=seeds, recovery_key=RecoveryKey.new().text)
+    if not master:
+        await _store_secrets(client, seeds, RecoveryKey.parse(account.recovery_key))
+        await _publish(client, account, seeds)
+    elif next(iter(master["keys"].values())) != signing.public_key(seeds.master):
+        raise OperatorError("identity.replaced", user_id=account.user_id)
+    await _sign_device(client, seeds, device)
+    if not (await chain(client, seeds)).whole:
+        raise OperatorError("identity.chain_broken", user_id=account.user_id, device_id=account.device_id)
+    client.machine.device_keys_object = (await published(client))[2]
+    return account
+
+
+async def _publish(client: Client, account: Account, seeds: Seeds) -> None:
+    user_id, device_id = account.user_id, account.device_id
+    master_key = signing.public_key(seeds.master)
+
+    def key(usage: str, public: str) -> JsonObject:
+        return {"user_id": user_id, "usage": [usage], "keys": {f"ed25519:{public}": public}}
+
+    master = key("master", master_key)
+    master["signatures"] = {user_id: {f"ed25519:{device_id}": client.machine.sign_json(master)}}
+    content: JsonObject = {"master_key": master}
+    for usage, seed in (("self_signing", seeds.self_signing), ("user_signing", seeds.user_signing)):
+        signed = key(usage, signing.public_key(seed))
+        signed["signatures"] = {user_id: {f"ed25519:{master_key}": signing.sign(signed, seeds.master)}}
+        content[f"{usage}_key"] = signed
+    await _with_password(client, account, path("keys", "device_signing", "upload"), content)
+
+
+async def _with_password(client: Client, account: Account, url_path: str, content: Mapping[str, Any]) -> None:
+    """POST where the server may ask for the password again (user-interactive authentication)."""
+    try:
+        await client.call("POST", url_path, content)
+    except MatrixError as refused:
+        if refused.status != 401:
+            raise
+        auth = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": account.user_id},
+            "password": account.password,
+            "session": refused.session,
+        }
+        await client.call("POST", url_path, {**content, "auth": auth})
+
+
+async def _sign_device(client: Client, seeds: Seeds, device: JsonObject) -> None:
+    if not device:
+        raise OperatorError("identity.device_unknown", device_id=client.device_id)
+    bare = {key: value for key, value in device.items() if key not in ("signatures", "unsigned")}
+    signature = signing.sign(bare, seeds.self_signing)
+    signer = f"ed25519:{signing.public_key(seeds.self_signing)}"
+    bare["signatures"] = {client.user_id: {signer: signature}}
+    answer = await client.call(
+        "POST", path("keys", "signatures", "upload"), {client.user_id: {str(client.device_id): bare}}
+    )
+    if answer.get("failures"):
+        raise OperatorError("identity.signature_refused", device_id=client.device_id)
+
+
+async def _store_secrets(client: Client, seeds: Seeds, recovery: RecoveryKey) -> None:
+    """Fill secret storage; the default key is named last, so that half a storage is never the one found."""
+    key_id = encode_base64(secrets.token_bytes(18), urlsafe=True)
+
+    async def put(kind: str, content: Mapping[str, Any]) -> None:
+        await client.call("PUT", path("user", client.user_id, "account_data", kind), content)
+
+    await put(f"m.secret_storage.key.{key_id}", recovery.description())
+    for name, attribute in SECRETS.items():
+        box = recovery.encrypt(name, bytes.fromhex(getattr(seeds, attribute)))
+        await put(name, {"encrypted": {key_id: box}})
+    await put("m.secret_storage.default_key", {"key": key_id})

@@ -1,0 +1,145 @@
+"""One account, online: its device, rooms, trust and voice, opened and closed together.
+
+The hub and the people of ``parcours demo`` and ``parcours chat`` are members alike: the same client code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from hub.errors import OperatorError
+from hub.matrix import identity
+from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
+from hub.matrix.client import Client, MatrixError, Unreachable, path
+from hub.matrix.outbound import Outbound
+from hub.matrix.rooms import RoomBook
+from hub.matrix.trust import Pins, Policy, TrustBook
+from hub.observe import Log
+
+log = Log(__name__)
+
+
+@dataclass
+class Member:
+    """An account that is signed in, cross-signed and ready to sync."""
+
+    account: Account
+    client: Client
+    trust: TrustBook
+    rooms: RoomBook = field(default_factory=RoomBook)
+    one_time_keys: int | None = None  # on the server, by its last word
+    outbound: Outbound = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outbound = Outbound(self)
+
+    @property
+    def user_id(self) -> str:
+        """Our full Matrix id."""
+        return self.account.user_id
+
+    @classmethod
+    async def open(cls, file: AccountFile, account: Account, pins: Pins, policy: Policy) -> Self:
+        """Sign in (again, if need be), publish keys, make the cross-signing chain whole.
+
+        Raises OperatorError with what to do; what stays half-made is finished by the next call.
+        """
+        try:
+            client, account = await _signed_in(file, account)
+        except Unreachable as fault:
+            raise OperatorError("homeserver.unreachable", url=account.homeserver) from fault
+        try:
+            await client.upload_keys(one_time_keys_on_server=None)
+            account = await identity.establish(client, account, file)
+        except BaseException as fault:
+            await client.close()
+            if isinstance(fault, Unreachable):
+                raise OperatorError("homeserver.unreachable", url=account.homeserver) from fault
+            raise
+        return cls(account, client, TrustBook(client, pins, policy))
+
+    async def close(self) -> None:
+        """Close connections; what was not sent stays in the outbox."""
+        await self.client.close()
+        if self.client.store is not None:
+            self.client.store.database.close()
+
+    async def keep_up(self) -> None:
+        """What a device owes the others after each sync: fresh one-time keys, repaired Olm sessions."""
+        await self.client.upload_keys(one_time_keys_on_server=self.one_time_keys)
+        olm = self.client.machine
+        if olm.wedged_devices:
+            await self.client.claim_keys(olm.get_users_for_key_claiming())
+        for message in list(olm.outgoing_to_device_messages):
+            await self.client.call(
+                "PUT", path("sendToDevice", message.type, new_device_id()), message.as_dict()
+            )
+            olm.outgoing_to_device_messages.remove(message)
+
+    async def join(self, room_id: str) -> str:
+        """Join a room we were invited to; joining twice is joining once. Returns the room id."""
+        return str((await self.client.call("POST", path("join", room_id), {}))["room_id"])
+
+    async def create_room(self, content: Mapping[str, Any]) -> str:
+        """``/createRoom`` as it is; returns the room id."""
+        return str((await self.client.call("POST", path("createRoom"), content))["room_id"])
+
+
+async def _signed_in(file: AccountFile, account: Account) -> tuple[Client, Account]:
+    """A client whose token and key store belong together, and the account as it is afterwards."""
+    folder = file.folder / "keys"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if account.access_token and (folder / f"{account.device_id}.db").exists():
+        client = Client(account.homeserver, account.user_id, account.device_id, folder, account.pickle_key)
+        client.restore_login(account.user_id, account.device_id, account.access_token)
+        try:
+            if await _token_works(client):
+                return client, account
+        except BaseException:
+            await client.close()
+            raise
+        await client.close()
+    # A first start, a lost key store, a deleted device: come as a new device. New keys under the name of an
+    # old one would be refused by everybody who knew it.
+    (log.warning if account.access_token else log.info)("matrix.new_device", account=account.user_id)
+    account = file.update(account, device_id=new_device_id(), pickle_key=new_pickle_key(), access_token="")
+    client = Client(account.homeserver, account.user_id, account.device_id, folder, account.pickle_key)
+    try:
+        await _log_in(client, account)
+    except BaseException:
+        await client.close()
+        raise
+    return client, file.update(account, access_token=client.access_token)
+
+
+async def _token_works(client: Client) -> bool:
+    try:
+        found = await client.call("GET", path("account", "whoami"))
+    except MatrixError as refused:
+        if refused.errcode == "M_UNKNOWN_TOKEN":
+            return False
+        raise
+    if found.get("device_id") != client.device_id:
+        raise OperatorError("account.other_device", user_id=client.user_id)
+    return True
+
+
+async def _log_in(client: Client, account: Account) -> None:
+    for _ in range(5):
+        try:
+            await client.log_in(account.password, "Parcours")
+        except MatrixError as refused:
+            if refused.errcode == "M_LIMIT_EXCEEDED":
+                await asyncio.sleep(refused.retry_after or 1)
+                continue
+            raise OperatorError("account.login_refused", user_id=account.user_id) from refused
+        return
+    raise OperatorError("account.login_refused", user_id=account.user_id)
+
+
+def new_account(homeserver: str, user_id: str, password: str) -> Account:
+    """An account that has not signed in yet."""
+    return Account(homeserver, user_id, new_device_id(), password, pickle_key=new_pickle_key())

@@ -1,0 +1,250 @@
+"""Who is who: other people's identities, their cross-signed devices, and the one policy that decides.
+
+``/keys/query`` is believed only as far as its signatures go. A person's master key is pinned at first sight;
+a later change is remembered and reported, never silently followed. nio's own trust marks are not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from nio.crypto import InboundGroupSession
+from nio.responses import KeysQueryResponse
+
+from hub.matrix import signing
+from hub.matrix.client import Client, path
+from hub.observe import Log
+
+log = Log(__name__)
+
+
+class Verdict(StrEnum):
+    """What the session that carried a message proves about its sender."""
+
+    TRUSTED = "trusted"
+    UNSIGNED_DEVICE = "unsigned_device"  # the owner has not vouched for it
+    UNKNOWN_DEVICE = "unknown_device"  # deleted, never seen, or not the one it claims to be
+    CHANGED_IDENTITY = "changed_identity"  # the owner's master key is not the pinned one
+    NOT_ENCRYPTED = "not_encrypted"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The master key first seen of a person, and the other one seen since, if any."""
+
+    user_id: str
+    master_key: str
+    changed_to: str | None = None
+
+
+class Pins(Protocol):
+    """Where pins are kept between starts."""
+
+    async def pin(self, user_id: str, master_key: str) -> Pin:
+        """Pin at first sight; remember a different key as ``changed_to``."""
+        ...
+
+
+@dataclass
+class PinsInMemory:
+    """Pins for a client that forgets with its process."""
+
+    pins: dict[str, Pin] = field(default_factory=dict)
+
+    async def pin(self, user_id: str, master_key: str) -> Pin:
+        known = self.pins.setdefault(user_id, Pin(user_id, master_key))
+        if known.master_key != master_key:
+            known = self.pins[user_id] = Pin(user_id, known.master_key, master_key)
+        return known
+
+
+@dataclass(frozen=True)
+class TrustedDevice:
+    """A current device as its owner published and signed it; keys in unpadded base64."""
+
+    user_id: str
+    device_id: str
+    ed25519: str
+    curve25519: str
+    cross_signed: bool
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person's current devices and pinned identity."""
+
+    devices: tuple[TrustedDevice, ...]
+    pin: Pin | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the published identity is another one than the pinned one."""
+        return self.pin is not None and self.pin.changed_to is not None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The one place that decides who is trusted; relaxed only by an operator, for a whole deployment."""
+
+    require_cross_signed: bool = True
+    refuse_changed_identity: bool = True
+
+    def shares_keys_with(self, person: Person, device: TrustedDevice, *, warning: bool) -> bool:
+        """May this device read what we send?
+
+        Whoever comes under a new identity reads our warnings about that and nothing else, until an operator
+        has accepted it: it may be the person with a new telephone, or a homeserver that impersonates him.
+        """
+        if person.changed and self.refuse_changed_identity and not warning:
+            return False
+        return device.cross_signed or not self.require_cross_signed
+
+    def judge(self, person: Person | None, session: InboundGroupSession) -> Verdict:
+        """What a Megolm session proves. Its cleartext labels in the event are not looked at."""
+        devices = person.devices if person else ()
+        device = next((d for d in devices if d.curve25519 == session.sender_key), None)
+        if device is None or device.ed25519 != session.ed25519 or session.forwarding_chain:
+            return Verdict.UNKNOWN_DEVICE
+        if self.require_cross_signed and not device.cross_signed:
+            return Verdict.UNSIGNED_DEVICE
+        if self.refuse_changed_identity and person and person.changed:
+            return Verdict.CHANGED_IDENTITY
+        return Verdict.TRUSTED
+
+
+@dataclass
+class TrustBook:
+    """What is currently known of other people's devices; asks the server about those who changed."""
+
+    client: Client
+    pins: Pins
+    policy: Policy = field(default_factory=Policy)
+    people: dict[str, Person] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    changed_identities: dict[str, Pin] = field(default_factory=dict)
+    """People seen under a master key that is not the pinned one; the flow reports them."""
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def mark_stale(self, users: Iterable[str]) -> None:
+        """These people's devices changed: ask again before the next decision."""
+        self.stale.update(users)
+
+    async def refresh(self, users: Iterable[str]) -> None:
+        """Ask the server about those of ``users`` who are unknown or changed. Raises as Client.call does.
+
+        Whose identity changed is looked at every time: an operator may just have accepted it.
+        """
+        wanted = set(users)
+        async with self._asking:
+            asked = {
+                user
+                for user in wanted
+                if (known := self.people.get(user)) is None or user in self.stale or known.changed
+            }
+            if not asked:
+                return
+            # Before the request: a change that arrives while it is under way must mark them stale again.
+            self.stale -= asked
+            try:
+                answer = await self.client.call(
+                    "POST", path("keys", "query"), {"device_keys": {user: [] for user in asked}}
+                )
+                for user_id in asked:
+                    await self._learn(user_id, answer)
+            except BaseException:
+                self.stale |= asked
+                raise
+            for server in answer.get("failures") or {}:
+                self.stale |= {user for user in asked if user.endswith(f":{server}")}
+
+    async def recipients(
+        self, users: Iterable[str], *, warning: bool = False
+    ) -> tuple[list[TrustedDevice], list[TrustedDevice]]:
+        """The devices of ``users`` that may read what we send, and those that may not; never our own."""
+        await self.refresh(users := set(users))
+        allowed: list[TrustedDevice] = []
+        refused: list[TrustedDevice] = []
+        for user in sorted(users & self.people.keys()):
+            person = self.people[user]
+            for device in person.devices:
+                if (user, device.device_id) == (self.client.user_id, self.client.device_id):
+                    continue
+                may_read = self.policy.shares_keys_with(person, device, warning=warning)
+                (allowed if may_read else refused).append(device)
+        return allowed, refused
+
+    def judge(self, sender: str, sessions: Iterable[InboundGroupSession]) -> Verdict:
+        """The best that any of the sessions known under one id proves for ``sender``."""
+        verdicts = [self.policy.judge(self.people.get(sender), session) for session in sessions]
+        return min(verdicts, key=list(Verdict).index, default=Verdict.UNKNOWN_DEVICE)
+
+    async def _learn(self, user_id: str, answer: Mapping[str, Any]) -> None:
+        device_keys = _of(answer, "device_keys", user_id)
+        # One person at a time: a malformed device of one must not cost us the devices of all.
+        parsed = KeysQueryResponse.from_dict({"device_keys": {user_id: device_keys}, "failures": {}})
+        if isinstance(parsed, KeysQueryResponse):
+            self.client.machine.handle_response(parsed)
+        else:
+            log.warning("keys_query.malformed")
+            device_keys = {}
+        master_key, self_signing_key = _identity(user_id, answer)
+        devices = tuple(
+            device
+            for device_id, keys in device_keys.items()
+            if (device := _device(user_id, device_id, keys, self_signing_key)) is not None
+        )
+        pin = None
+        if master_key is not None and user_id != self.client.user_id:
+            pin = await self.pins.pin(user_id, master_key)
+            before = self.people.get(user_id)
+            if pin.changed_to and (before is None or before.pin != pin):
+                self.changed_identities[user_id] = pin
+        self.people[user_id] = Person(devices, pin)
+
+
+def _of(answer: Mapping[str, Any], kind: str, user_id: str) -> dict[str, Any]:
+    found = answer.get(kind)
+    value = found.get(user_id) if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _identity(user_id: str, answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """A person's master and self-signing keys, as far as the first vouches for the second."""
+    master, self_signing = _of(answer, "master_keys", user_id), _of(answer, "self_signing_keys", user_id)
+    master_key, signing_key = (
+        _only_key(user_id, "master", master),
+        _only_key(user_id, "self_signing", self_signing),
+    )
+    if master_key is None or signing_key is None or not signing.signed_by(self_signing, user_id, master_key):
+        return master_key, None
+    return master_key, signing_key
+
+
+def _only_key(user_id: str, usage: str, content: Mapping[str, Any]) -> str | None:
+    keys = content.get("keys")
+    if content.get("user_id") != user_id or content.get("usage") != [usage]:
+        return None
+    if not isinstance(keys, dict) or len(keys) != 1:
+        return None
+    key = next(iter(keys.values()))
+    return key if isinstance(key, str) else None
+
+
+def _device(
+    user_id: str, device_id: str, keys: Mapping[str, Any], self_signing_key: str | None
+) -> TrustedDevice | None:
+    """A device that signed its own description; None for anything else."""
+    try:
+        ed25519, curve25519 = keys["keys"][f"ed25519:{device_id}"], keys["keys"][f"curve25519:{device_id}"]
+        if (keys["user_id"], keys["device_id"]) != (user_id, device_id):
+            return None
+    except (KeyError, TypeError):
+        return None
+    if not signing.signed_by(keys, user_id, ed25519, device_id):
+        return None
+    cross_signed = self_signing_key is not None and signing.signed_by(keys, user_id, self_signing_key)
+    return TrustedDevice(user_id, device_id, ed25519, curve25519, cross_signed)

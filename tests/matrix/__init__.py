@@ -1,0 +1,1 @@
+"""The Matrix layer: whatever a homeserver or another member may do."""

@@ -1,0 +1,247 @@
+"""Whatever a homeserver may send: nothing breaks, and nothing unproven becomes readable or trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nio.crypto import OutboundGroupSession
+from unpaddedbase64 import encode_base64
+
+from hub.matrix.account import Account
+from hub.matrix.client import Client
+from hub.matrix.inbound import Received, Timeline, Undecryptable, _since_invitation, decrypt, open_event, sync
+from hub.matrix.member import Member
+from hub.matrix.rooms import Room
+from hub.matrix.trust import PinsInMemory, TrustBook, Verdict
+
+HUB, NURSE, ROOM = "@hub:x", "@nurse:x", "!room:x"
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def member_in(folder: Path) -> Member:
+    account = Account("http://127.0.0.1:1", HUB, "HUBDEVICE", "")
+    client = Client(account.homeserver, HUB, account.device_id, folder, "key")
+    client.restore_login(HUB, account.device_id, "token")
+    return Member(account, client, TrustBook(client, PinsInMemory()))
+
+
+@pytest_asyncio.fixture
+async def member(tmp_path: Path) -> AsyncIterator[Member]:
+    one = member_in(tmp_path)
+    yield one
+    await one.close()
+
+
+def encrypted(session: OutboundGroupSession, inner: object, **changes: Any) -> dict[str, Any]:
+    session.shared = True
+    content = {
+        "algorithm": "m.megolm.v1.aes-sha2",
+        "session_id": session.id,
+        "ciphertext": session.encrypt(json.dumps(inner)),
+    }
+    return {
+        "type": "m.room.encrypted",
+        "event_id": "$e",
+        "sender": NURSE,
+        "origin_server_ts": 1_700_000_000_000,
+        "content": {**content, **changes},
+    }
+
+
+def known_session(member: Member) -> OutboundGroupSession:
+    session = OutboundGroupSession()
+    key = encode_base64(bytes(32))
+    member.client.machine.create_group_session(key, key, ROOM, session.id, session.session_key)
+    return session
+
+
+MESSAGE = {"room_id": ROOM, "type": "m.room.message", "content": {"msgtype": "m.text", "body": "/aide"}}
+
+
+async def test_a_message_is_read_without_the_labels_beside_it(member: Member) -> None:
+    """``sender_key`` and ``device_id`` are cleartext that anybody may write: they are not even needed."""
+    event = open_event(
+        member, ROOM, encrypted(known_session(member), MESSAGE, device_id="LIES", sender_key="lies")
+    )
+    assert isinstance(event, Received)
+    assert event.content["body"] == "/aide"
+    assert event.message_index == 0
+
+
+async def test_a_message_replayed_into_another_room_stays_shut(member: Member) -> None:
+    session = known_session(member)
+    moved = encrypted(session, {**MESSAGE, "room_id": "!elsewhere:x"})
+    assert isinstance(open_event(member, ROOM, moved), Undecryptable)
+
+
+async def test_only_the_relation_in_clear_counts(member: Member) -> None:
+    inner = {**MESSAGE, "content": {**MESSAGE["content"], "m.relates_to": {"rel_type": "m.replace"}}}  # type: ignore[dict-item]
+    event = open_event(member, ROOM, encrypted(known_session(member), inner))
+    assert isinstance(event, Received)
+    assert event.relates_to == {}
+
+
+async def test_what_has_no_key_waits_as_it_came(member: Member) -> None:
+    raw = encrypted(OutboundGroupSession(), MESSAGE)
+    event = open_event(member, ROOM, raw)
+    assert isinstance(event, Undecryptable)
+    assert event.raw == raw
+
+
+async def test_a_member_cannot_shorten_a_session_that_we_hold(member: Member) -> None:
+    """The lower message index wins: a second copy that starts later must not replace the first."""
+    session = known_session(member)
+    early = encrypted(session, MESSAGE)
+    key = encode_base64(bytes(32))
+    member.client.machine.create_group_session(key, key, ROOM, session.id, session.session_key)
+    assert isinstance(open_event(member, ROOM, early), Received)
+
+
+async def test_somebody_who_passes_on_a_session_as_his_own_proves_nothing_and_hides_nothing(
+    member: Member,
+) -> None:
+    session = known_session(member)
+    mallory = encode_base64(b"m" * 32)
+    member.client.machine.create_group_session(mallory, mallory, ROOM, session.id, session.session_key)
+    event = open_event(member, ROOM, encrypted(session, MESSAGE))
+    assert isinstance(event, Received)
+    assert {one.sender_key for one in event.sessions} == {encode_base64(bytes(32)), mallory}
+    assert member.trust.judge(NURSE, event.sessions) is Verdict.UNKNOWN_DEVICE
+
+
+@contextmanager
+def answering(member: Member, answer: object) -> Iterator[None]:
+    async def call(*_: object, **__: object) -> object:
+        return answer
+
+    member.client.call = call  # type: ignore[method-assign, assignment]
+    yield
+
+
+raw_events = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["m.room.message", "m.room.encrypted", "m.room.member"]) | json_values,
+        "event_id": st.text(max_size=5) | json_values,
+        "sender": st.just(NURSE) | json_values,
+        "origin_server_ts": st.integers() | json_values,
+        "state_key": st.just(HUB) | json_values,
+        "content": st.fixed_dictionaries(
+            {},
+            optional={
+                "algorithm": st.just("m.megolm.v1.aes-sha2") | json_values,
+                "ciphertext": st.just("AwgA") | json_values,
+                "session_id": st.just("s") | json_values,
+                "sender_key": json_values,
+                "m.relates_to": json_values,
+                "msgtype": json_values,
+                "body": json_values,
+            },
+        )
+        | json_values,
+    },
+)
+rooms = st.fixed_dictionaries(
+    {},
+    optional={
+        "timeline": st.fixed_dictionaries(
+            {}, optional={"events": st.lists(raw_events | json_values, max_size=4)}
+        )
+        | json_values,
+        "state": st.fixed_dictionaries({}, optional={"events": st.lists(raw_events, max_size=3)})
+        | json_values,
+    },
+)
+to_device = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["m.room.encrypted", "m.room_key", "m.dummy", "m.room_key_request"]),
+        "sender": st.just(NURSE) | json_values,
+        "content": json_values
+        | st.fixed_dictionaries(
+            {
+                "algorithm": st.just("m.olm.v1.curve25519-aes-sha2"),
+                "sender_key": st.text(max_size=44),
+                "ciphertext": st.dictionaries(st.text(max_size=44), json_values, max_size=2),
+            }
+        ),
+    }
+)
+syncs = st.fixed_dictionaries(
+    {"next_batch": st.just("s1")},
+    optional={
+        "to_device": st.fixed_dictionaries({"events": st.lists(to_device | json_values, max_size=4)})
+        | json_values,
+        "rooms": st.fixed_dictionaries(
+            {},
+            optional={
+                "join": st.dictionaries(st.just(ROOM) | st.text(max_size=5), rooms | json_values, max_size=2),
+                "invite": st.dictionaries(st.text(max_size=5), json_values, max_size=2),
+                "leave": st.dictionaries(st.text(max_size=5), json_values, max_size=2) | json_values,
+            },
+        )
+        | json_values,
+        "device_lists": json_values,
+        "device_one_time_keys_count": json_values,
+        "device_unused_fallback_key_types": json_values,
+    },
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=syncs)
+def test_no_sync_breaks_the_hub_or_is_believed(
+    answer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async def take_in() -> None:
+        member = member_in(tmp_path_factory.mktemp("keys"))
+        member.rooms.update(Room(ROOM, encrypted=True, members={HUB: "join", NURSE: "join"}))
+        with answering(member, answer):
+            batch = decrypt(member, await sync(member, "s0"))
+        assert all(event.verdict is Verdict.NOT_ENCRYPTED for event in batch.events)
+        assert not batch.keys
+        await member.close()
+
+    asyncio.run(take_in())
+
+
+def member_event(membership: str, user_id: str = HUB) -> dict[str, Any]:
+    return {"type": "m.room.member", "state_key": user_id, "content": {"membership": membership}}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"type": "m.room.message", "content": {"body": text}}
+
+
+async def test_what_was_said_before_we_were_asked_in_was_not_said_to_us(member: Member) -> None:
+    events = (
+        member_event("invite"),
+        member_event("join"),
+        said("first stay"),
+        member_event("leave"),
+        said("between"),
+        member_event("join", NURSE),
+        member_event("invite"),
+        said("asked in"),
+        member_event("join"),
+        said("here"),
+    )
+    heard = [
+        event["content"]["body"]
+        for event in _since_invitation(member, Timeline(Room(ROOM), events, newly_joined=True))
+        if event["type"] == "m.room.message"
+    ]
+    assert heard == ["asked in", "here"]
