@@ -1,0 +1,103 @@
+"""``parcours demo`` and ``parcours chat``: real clients at this terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub import ready, wiring
+from hub.cli.app import LANGUAGE, Data, cli, console, run, say, settings_of, step
+from hub.cli.up import serve_hub
+from hub.config import Settings
+from hub.errors import OperatorError
+from hub.observe import setup_logging
+from hub.terminal import cast, chat, demo
+from hub.terminal.person import Person
+
+
+@cli.command("demo", help=say("cli.demo"))
+def play_demo(
+    data: Data = None,
+    pace: Annotated[float, typer.Option("--pace", min=0, help=say("cli.option.pace"))] = 0.0,
+) -> None:
+    """Play the scenes against the running hub, or against one of its own."""
+    settings = settings_of(None, data)
+    setup_logging(settings.log.model_copy(update={"level": "ERROR"}))
+    if ready.found(settings.data) is not None:
+        run(_play(settings, pace))
+        return
+    step("demo.own_hub")
+    with tempfile.TemporaryDirectory(prefix="parcours-demo-") as folder:
+        run(_play_alone(_apart(settings, Path(folder)), pace))
+
+
+def _apart(settings: Settings, folder: Path) -> Settings:
+    """Settings of a hub that touches nothing of the configured one."""
+    homeserver = settings.homeserver.model_copy(update={"url": None, "port": wiring.free_port()})
+    web = settings.web.model_copy(update={"host": "127.0.0.1", "port": 0})
+    database = settings.database.model_copy(update={"url": None})
+    return settings.model_copy(
+        update={"data": folder / "var", "homeserver": homeserver, "web": web, "database": database}
+    )
+
+
+async def _play_alone(settings: Settings, pace: float) -> None:
+    up = asyncio.Event()
+    serving = asyncio.create_task(serve_hub(settings, with_demo=True, on_ready=lambda *_: up.set()))
+    started = asyncio.create_task(up.wait())
+    await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if up.is_set():
+            await _play(settings, pace)
+    finally:
+        started.cancel()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+async def _play(settings: Settings, pace: float) -> None:
+    where = _running(settings)
+    await demo.play(
+        where.homeserver,
+        where.hub,
+        {account.localpart: account for account in cast.read(Path(where.accounts))},
+        settings.data / "people",
+        wiring.master_key(settings.data),
+        console,
+        LANGUAGE,
+        pace,
+    )
+
+
+@cli.command("chat", help=say("cli.chat"))
+def talk(
+    name: Annotated[str, typer.Option("--as", help=say("cli.option.as"), metavar="NAME")],
+    data: Data = None,
+) -> None:
+    """Talk to the hub from this terminal."""
+    settings = settings_of(None, data)
+    setup_logging(settings.log.model_copy(update={"level": "ERROR"}))
+    run(_talk(settings, name))
+
+
+async def _talk(settings: Settings, name: str) -> None:
+    where = _running(settings)
+    people = {account.localpart: account for account in cast.read(Path(where.accounts))}
+    if name not in people:
+        raise OperatorError("chat.nobody", name=name, known=sorted(people))
+    master = wiring.master_key(settings.data)
+    async with Person.at(where.homeserver, people[name], settings.data / "people" / name, master) as person:
+        await chat.chat(person, where.hub, console, LANGUAGE)
+
+
+def _running(settings: Settings) -> ready.Ready:
+    where = ready.found(settings.data)
+    if where is None:
+        raise OperatorError("hub.not_running", data=str(settings.data))
+    return where

@@ -1,0 +1,123 @@
+"""The relay: what is in the outbox gets into its room, once, in the room's order.
+
+A row's transaction id is the same at every attempt, so the homeserver recognises what it already has. A
+homeserver that does not answer is waited for, without counting: messages are parked for what is wrong with
+them, never for a network that is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hub.errors import OperatorError
+from hub.matrix.client import MatrixError, Unreachable
+from hub.matrix.outbound import NotInRoom
+from hub.observe import Log, Metrics, report
+from hub.storage.engine import Database
+from hub.storage.rows import OutboxRow
+
+log = Log(__name__)
+
+AT_ONCE = 32
+LONGEST_WAIT = timedelta(minutes=5)
+IDLE_SECONDS = 1.0
+"""How often the outbox is looked at for rows whose back-off has ended; new rows ring the bell at once."""
+
+Deliver = Callable[[OutboxRow], Awaitable[str]]
+"""Sends one row and returns the event id."""
+
+
+def now() -> datetime:
+    """The present, aware."""
+    return datetime.now(UTC)
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long a row waits after its ``attempts``-th failure: 0.2 seconds, doubling, five minutes at most."""
+    return min(timedelta(seconds=0.1 * 2 ** min(attempts, 16)), LONGEST_WAIT)
+
+
+@dataclass
+class Relay:
+    """Sends the outbox of one account. Ring :attr:`bell` when something was queued."""
+
+    db: Database
+    account: str
+    deliver: Deliver
+    metrics: Metrics
+    max_attempts: int
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _busy: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                self.bell.clear()
+                for row in await self._due():
+                    if row.room_id not in self._busy and len(self._busy) < AT_ONCE:
+                        self._busy.add(row.room_id)
+                        sending.create_task(self._send(row))
+                try:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self.bell.wait()
+                except TimeoutError:
+                    continue
+
+    async def _due(self) -> list[OutboxRow]:
+        try:
+            async with self.db.transaction() as tx:
+                return await tx.outbox.due(self.account, now(), AT_ONCE + len(self._busy))
+        except OperatorError as fault:
+            log.error("outbox.unreadable", reason=fault.code)
+            await asyncio.sleep(IDLE_SECONDS)
+            return []
+
+    async def _send(self, row: OutboxRow) -> None:
+        try:
+            await self._settle(row)
+        except OperatorError as fault:
+            # The row stays as it is; sent again, it has the same transaction id.
+            log.error("outbox.unwritable", reason=fault.code)
+            await asyncio.sleep(IDLE_SECONDS)
+        finally:
+            self._busy.discard(row.room_id)
+            self.bell.set()
+
+    async def _settle(self, row: OutboxRow) -> None:
+        try:
+            event_id = await self.deliver(row)
+        except Unreachable:
+            log.warning("homeserver.unreachable", row=row.id)
+            await asyncio.sleep(IDLE_SECONDS)
+            return
+        except MatrixError as refused:
+            if refused.status >= 500 or refused.errcode == "M_LIMIT_EXCEEDED":
+                await asyncio.sleep(min(refused.retry_after or IDLE_SECONDS, LONGEST_WAIT.total_seconds()))
+                return
+            await self._failed(row, report(refused, log))
+        except NotInRoom:
+            # Our join may not have come back with a sync yet; what is for a room that we left ends parked.
+            await self._failed(row, "not-in-room")
+        except OperatorError:
+            raise
+        except Exception as fault:
+            await self._failed(row, report(fault, log))
+        else:
+            async with self.db.transaction() as tx:
+                await tx.outbox.sent(row.id, event_id, now())
+            self.metrics.sends.labels(outcome="sent").inc()
+
+    async def _failed(self, row: OutboxRow, reference: str) -> None:
+        attempts = row.attempts + 1
+        parked = attempts >= self.max_attempts
+        async with self.db.transaction() as tx:
+            if parked:
+                await tx.outbox.park(row.id, reference, now())
+            else:
+                await tx.outbox.retry(row.id, now() + backoff(attempts), reference)
+        log.warning("outbox.parked" if parked else "outbox.retried", row=row.id, reference=reference)
+        self.metrics.sends.labels(outcome="parked" if parked else "retried").inc()

@@ -1,0 +1,152 @@
+"""The way of a message.
+
+Three turns, each one expression, outermost stage first. Between them stand the inbox and the outbox, on disk:
+a kill at any moment loses nothing and repeats nothing.
+
+    receive   Matrix → inbox     sync, back-fill, decrypt, trust, keep
+    answer    inbox → outbox     claim, parse, authorise, dispatch, queue: ONE transaction
+    deliver   outbox → Matrix    claim, render, encrypt, send, mark
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from hub.commands.bot import Bots
+from hub.delivery.content import content
+from hub.delivery.letter import Kind, Letter
+from hub.delivery.relay import Relay, now
+from hub.errors import OperatorError
+from hub.intake.answers import letters, queue
+from hub.intake.clerk import Clerk
+from hub.intake.ledger import Ledger
+from hub.locale import Language
+from hub.matrix.client import MatrixError, Unreachable
+from hub.matrix.inbound import Batch, decrypt, fill_gaps, sync, trust
+from hub.matrix.member import Member
+from hub.observe import Log, Metrics
+from hub.storage.engine import Database
+from hub.storage.rows import InboxRow, OutboxRow
+from hub.storage.unit_of_work import UnitOfWork
+
+log = Log(__name__)
+
+_PAUSE_SECONDS = 1.0
+_MEASURED_EVERY_SECONDS = 10.0
+
+
+@dataclass
+class Flow:
+    """One account's messages, from the homeserver and back."""
+
+    member: Member
+    db: Database
+    bots: Bots
+    ledger: Ledger
+    metrics: Metrics
+    language: Language
+    max_attempts: int
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first sync is kept: from then on nothing said to us is missed."""
+    connected: bool = False
+    """Whether the last turn of the homeserver succeeded."""
+    clerk: Clerk = field(init=False)
+    relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        account = self.member.account.name
+        self.relay = Relay(self.db, account, self.deliver, self.metrics, self.max_attempts)
+        self.clerk = Clerk(
+            self.db, account, self.answer, self.metrics, self.language, on_answered=self.relay.bell.set
+        )
+
+    async def receive(self, since: str | None) -> str:
+        """One turn of the homeserver; returns where the next begins."""
+        member, ledger = self.member, self.ledger
+        return await self.kept(
+            await trust(
+                member,
+                await ledger.unlock(decrypt(member, await fill_gaps(member, await sync(member, since)))),
+            )
+        )
+
+    async def answer(self, tx: UnitOfWork, row: InboxRow) -> None:
+        """One row of the inbox, within the transaction that claimed it."""
+        at = now()
+        await queue(tx, row, await letters(self.bots, tx, row, at, self.language), at)
+        await tx.inbox.done(row.id, at)
+
+    async def deliver(self, row: OutboxRow) -> str:
+        """One row of the outbox; returns the id of the event that it became."""
+        letter, outbound = Letter.from_bytes(row.payload), self.member.outbound
+        if letter.kind is Kind.JOIN:
+            return await self.member.join(row.room_id)
+        if letter.in_clear:
+            return await outbound.send_in_clear(row.room_id, content(letter), row.txn_id)
+        return await outbound.send(
+            row.room_id, "m.room.message", content(letter), row.txn_id, warning=letter.warning
+        )
+
+    async def kept(self, batch: Batch) -> str:
+        """Keep a batch, then ring for those who wait for it."""
+        if await self.ledger.keep(batch, now()):
+            self.clerk.bell.set()
+        if batch.rooms:
+            self.relay.bell.set()  # a room that a letter waits for may be among them
+        return batch.next_batch
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises OperatorError ``account.signed_out`` when the account is gone."""
+        async with asyncio.TaskGroup() as turns:
+            turns.create_task(self._receive_all())
+            turns.create_task(self.clerk.run())
+            turns.create_task(self.relay.run())
+            turns.create_task(self._tell_unreadable())
+            turns.create_task(self._measure_all())
+
+    async def _receive_all(self) -> None:
+        since = await self.ledger.recall()
+        while True:
+            try:
+                since = await self.receive(since)
+                await self.member.keep_up()
+                self.connected = True
+                self.synced.set()
+            except (Unreachable, MatrixError) as failed:
+                if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
+                    raise OperatorError("account.signed_out", user_id=self.member.user_id) from failed
+                self.connected = False
+                log.warning("sync.failed", reason=type(failed).__name__)
+                await asyncio.sleep(getattr(failed, "retry_after", None) or _PAUSE_SECONDS)
+            except OperatorError as failed:
+                log.error("sync.not_kept", reason=failed.code)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _tell_unreadable(self) -> None:
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                if await self.ledger.tell_unreadable(now()):
+                    self.relay.bell.set()
+            except OperatorError as failed:
+                log.error("waiting.not_told", reason=failed.code)
+
+    async def _measure_all(self) -> None:
+        while True:
+            try:
+                await self.measure()
+            except OperatorError as failed:
+                log.error("metrics.not_measured", reason=failed.code)
+            await asyncio.sleep(_MEASURED_EVERY_SECONDS)
+
+    async def measure(self) -> None:
+        """Bring the gauges up to date."""
+        account, metrics = self.member.account.name, self.metrics
+        async with self.db.transaction() as tx:
+            metrics.inbox_depth.labels(account).set(await tx.inbox.depth(account))
+            metrics.outbox_depth.labels(account).set(await tx.outbox.depth(account))
+            metrics.parked.labels(account, "inbox").set(len(await tx.inbox.parked(account)))
+            metrics.parked.labels(account, "outbox").set(len(await tx.outbox.parked(account)))
+            metrics.undecryptable_waiting.labels(account).set(len(await tx.waiting.all(account)))
+        metrics.one_time_keys.labels(account).set(self.member.one_time_keys or 0)

@@ -1,0 +1,87 @@
+"""The clerk: takes the next row of the inbox, answers it, and ticks it off, in one transaction.
+
+A fault undoes all of it. It is tried again a few times; a cause that lasts is no bad luck, so the row is then
+parked for the operator, and its sender is told under which reference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from hub.delivery.relay import now
+from hub.errors import OperatorError
+from hub.intake.answers import fault, queue
+from hub.locale import Language
+from hub.observe import Log, Metrics, report
+from hub.storage.engine import Database
+from hub.storage.rows import InboxRow
+from hub.storage.unit_of_work import UnitOfWork
+
+log = Log(__name__)
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 1.0
+
+Answer = Callable[[UnitOfWork, InboxRow], Awaitable[None]]
+"""Does what a row asks, queues the letters, ticks the row off."""
+
+
+@dataclass
+class Clerk:
+    """Answers the inbox of one account. Ring :attr:`bell` when something came in."""
+
+    db: Database
+    account: str
+    answer: Answer
+    metrics: Metrics
+    language: Language
+    on_answered: Callable[[], None]
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        while True:
+            self.bell.clear()
+            while await self._next():
+                self.on_answered()
+            try:
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await self.bell.wait()
+            except TimeoutError:
+                continue
+
+    async def _next(self) -> bool:
+        """Answer one row; False when none is due."""
+        row: InboxRow | None = None
+        began = time.perf_counter()
+        try:
+            async with self.db.transaction() as tx:
+                row = await tx.inbox.next(self.account, now())
+                if row is None:
+                    return False
+                await self.answer(tx, row)
+        except OperatorError as failed:
+            # The database, not the command: nothing counts, all is tried again.
+            log.error("inbox.not_answered", reason=failed.code)
+            await asyncio.sleep(PAUSE_SECONDS)
+        except Exception as failed:
+            if row is None:
+                raise
+            await self._failed(row, report(failed, log))
+        else:
+            self.metrics.events.labels(outcome="answered").inc()
+            self.metrics.command_seconds.labels(command=row.kind).observe(time.perf_counter() - began)
+        return True
+
+    async def _failed(self, row: InboxRow, reference: str) -> None:
+        at = now()
+        async with self.db.transaction() as tx:
+            if row.attempts + 1 < ATTEMPTS:
+                await tx.inbox.retry(row.id, at, reference)
+                return
+            await tx.inbox.park(row.id, reference, at)
+            await queue(tx, row, [await fault(tx, row, reference, self.language)], at)
+        self.metrics.events.labels(outcome="parked").inc()

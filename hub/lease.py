@@ -1,0 +1,96 @@
+"""Exactly one process speaks for an account: a device has one Olm account, and two speakers would ruin it.
+
+The lease lies in the hub's database, so that it holds across machines. A holder on this machine that is dead
+(killed a second ago) is recognised by its process id and start time, and need not be waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from hub.delivery.relay import now
+from hub.errors import OperatorError
+from hub.observe import Log
+from hub.storage.engine import Database
+
+log = Log(__name__)
+
+LASTS = timedelta(seconds=30)
+RENEWED_EVERY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process, named so that nobody is taken for somebody who once had the same process id."""
+
+    host: str
+    pid: int
+    started: int  # clock ticks since boot, as the kernel counts them
+
+    @classmethod
+    def of(cls, pid: int) -> Holder | None:
+        """The living process with this id on this machine, or None."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return None
+        return cls(socket.gethostname(), pid, int(stat.rpartition(")")[2].split()[19]))
+
+    @classmethod
+    def parse(cls, text: str) -> Holder:
+        """The inverse of ``str``."""
+        host, pid, started = text.rsplit("/", 2)
+        return cls(host, int(pid), int(started))
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.pid}/{self.started}"
+
+    @property
+    def dead(self) -> bool:
+        """Whether it surely lives no more; false when it runs elsewhere and nobody can tell."""
+        return self.host == socket.gethostname() and Holder.of(self.pid) != self
+
+
+@asynccontextmanager
+async def held(db: Database, account: str, pid: int) -> AsyncIterator[Holder]:
+    """Hold the lease for a block; :func:`renewed` must run meanwhile.
+
+    Raises OperatorError ``lease.held`` when another living process has it.
+    """
+    holder = Holder.of(pid)
+    if holder is None:
+        raise RuntimeError("a process that does not exist cannot hold a lease")
+    async with db.transaction() as tx:
+        other = await tx.leases.holder(account)
+        if other is not None and Holder.parse(other).dead:
+            await tx.leases.release(account, other)
+        if not await tx.leases.acquire(account, str(holder), now(), now() + LASTS):
+            raise OperatorError("lease.held", account=account, holder=other or "?")
+    try:
+        yield holder
+    finally:
+        async with db.transaction() as tx:
+            await tx.leases.release(account, str(holder))
+
+
+async def renewed(db: Database, account: str, holder: Holder) -> None:
+    """Renew until cancelled. Raises OperatorError ``lease.lost`` when another may speak for the account."""
+    until = now() + LASTS
+    while True:
+        await asyncio.sleep(RENEWED_EVERY_SECONDS)
+        try:
+            async with db.transaction() as tx:
+                kept = await tx.leases.acquire(account, str(holder), now(), now() + LASTS)
+        except OperatorError as failed:
+            log.error("lease.not_renewed", reason=failed.code)
+            kept = now() < until  # a database that is away for a moment takes nothing from us
+        else:
+            until = now() + LASTS if kept else until
+        if not kept:
+            raise OperatorError("lease.lost", account=account)

@@ -1,0 +1,52 @@
+"""``parcours demo``: plays every scene against a hub, and ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from hub.errors import OperatorError
+from hub.locale import Language, translate
+from hub.seal import MasterKey
+from hub.terminal.cast import CAST, Credentials
+from hub.terminal.person import Person
+from hub.terminal.scenes import first_words
+from hub.terminal.stage import SceneFailed, Stage
+
+SCENES = (first_words,)
+PLAYERS = ("dr.moreau", "jeanne.martin")
+
+
+async def play(
+    homeserver: str,
+    hub_id: str,
+    accounts: Mapping[str, Credentials],
+    folder: Path,
+    master: MasterKey,
+    console: Console,
+    language: Language,
+    pace: float,
+) -> None:
+    """Sign the players in and play. Raises OperatorError ``demo.no_cast`` or ``demo.failed``."""
+    if missing := [part.localpart for part in CAST if part.localpart not in accounts]:
+        raise OperatorError("demo.no_cast", missing=missing)
+    async with AsyncExitStack() as stack:
+        people = {
+            name: await stack.enter_async_context(
+                Person.at(homeserver, accounts[name], folder / name, master)
+            )
+            for name in PLAYERS
+        }
+        stage = Stage(hub_id, console, language, people.__getitem__, pace)
+        try:
+            for scene in SCENES:
+                await scene.play(stage)
+        except (SceneFailed, TimeoutError) as failed:
+            code, facts = (
+                (failed.code, failed.facts) if isinstance(failed, SceneFailed) else ("demo.late", {})
+            )
+            raise OperatorError("demo.failed", why=(code, facts)) from failed
+        console.print(translate(language, "demo.done", n=len(stage.said)))

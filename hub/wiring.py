@@ -1,0 +1,311 @@
+"""The composition root: the only module that knows every adapter, bot and bridge, and how they are joined.
+
+``running`` brings up, in this order and each only once the one before stands: the data folder's lock, the
+master key, the homeserver (embedded, where no address is configured), the database, the lease on the hub's
+account, the account, the flow. It takes them down in the opposite order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bots import accueil
+from hub import lease
+from hub.care.directory import service as directory
+from hub.care.directory.model import Role
+from hub.commands.bot import Bots
+from hub.commands.parse import recognise
+from hub.config import Settings
+from hub.delivery.relay import now
+from hub.errors import OperatorError
+from hub.flow import Flow
+from hub.homeserver import accounts
+from hub.homeserver.embedded import EmbeddedHomeserver
+from hub.intake.address import Address
+from hub.intake.ledger import Ledger
+from hub.locale import Language
+from hub.matrix.account import Account, AccountFile
+from hub.matrix.member import Member, new_account
+from hub.matrix.trust import Pin, Policy
+from hub.observe import Log, Metrics
+from hub.seal import MasterKey, Vault
+from hub.storage.engine import Database
+from hub.terminal import cast
+
+log = Log(__name__)
+
+BOTS = (accueil.bot,)
+BRIDGES = ()
+
+
+@dataclass(frozen=True)
+class Homeserver:
+    """The homeserver in use. ``registration_secret`` makes accounts; None where others make them."""
+
+    url: str
+    server_name: str
+    registration_secret: str | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A hub that answers."""
+
+    settings: Settings
+    homeserver: Homeserver
+    db: Database
+    member: Member
+    flow: Flow
+    metrics: Metrics
+    master: MasterKey
+
+
+@dataclass(frozen=True)
+class DatabasePins:
+    """Pinned identities, kept in the hub's database."""
+
+    db: Database
+
+    async def pin(self, user_id: str, master_key: str) -> Pin:
+        """Pin at first sight; remember a change until an operator accepts it."""
+        async with self.db.transaction() as tx:
+            pinned = await tx.identities.pin(user_id, master_key, now())
+        return Pin(pinned.user_id, pinned.master_key, pinned.changed_to)
+
+
+Step = Callable[[str], None]
+"""Told the catalogue key of each step of the start, for a person who waits."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, on_step: Step) -> AsyncIterator[Running]:
+    """A hub from nothing to its first sync. What ends it early ends the block, as an OperatorError."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(data_folder(settings.data))
+        master = master_key(settings.data)
+        on_step("start.homeserver")
+        homeserver, embedded = await stack.enter_async_context(_homeserver(settings))
+        on_step("start.database")
+        db = await stack.enter_async_context(database(settings, master))
+        file = AccountFile(settings.data / "hub", master)
+        account = await _hub_account(settings, homeserver, file)
+        holder = await stack.enter_async_context(lease.held(db, account.name, os.getpid()))
+        on_step("start.account")
+        member = await stack.enter_async_context(_signed_in(settings, file, account, db))
+        on_step("start.sync")
+        metrics = Metrics.create()
+        flow = assemble(settings, db, member, metrics)
+        together = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [
+            together.create_task(flow.run()),
+            together.create_task(lease.renewed(db, account.name, holder)),
+            together.create_task(_watch(embedded)),
+        ]
+        await flow.synced.wait()
+        yield Running(settings, homeserver, db, member, flow, metrics, master)
+        for task in tasks:
+            task.cancel()
+
+
+def assemble(settings: Settings, db: Database, member: Member, metrics: Metrics) -> Flow:
+    """The way of a message, joined to this account and database."""
+    names = (settings.hub.display_name, member.user_id, f"@{settings.hub.localpart}")
+    bots, language = Bots(*BOTS), Language(settings.language)
+    address = Address(member.user_id, names, lambda line: recognise(bots, line) is not None)
+    return Flow(
+        member=member,
+        db=db,
+        bots=bots,
+        ledger=Ledger(db, member, address, metrics, language),
+        metrics=metrics,
+        language=language,
+        max_attempts=settings.delivery.max_attempts,
+    )
+
+
+async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
+    """The demonstration's people, with accounts on the homeserver and roles in the directory.
+
+    The file with their passwords is written before the homeserver knows them: a kill in between loses none.
+    """
+    known = {account.localpart: account for account in cast.read(path)}
+    people = [
+        known.get(part.localpart)
+        or cast.Credentials(
+            f"@{part.localpart}:{hub.homeserver.server_name}",
+            cast.new_password(),
+            part.role.value,
+            part.display_name,
+        )
+        for part in cast.CAST
+    ]
+    cast.write(path, people)
+    for person in people:
+        async with hub.db.transaction() as tx:
+            enrolled = (await directory.find(tx, person.user_id)).enrolled
+        if not enrolled:
+            await register(hub.homeserver, person)
+            async with hub.db.transaction() as tx:
+                await directory.enrol(tx, person.user_id, Role(person.role), person.display_name, now())
+    return people
+
+
+async def register(homeserver: Homeserver, person: cast.Credentials) -> str | None:
+    """Make a person's account; None when the name is taken. Raises OperatorError ``account.no_secret``."""
+    if homeserver.registration_secret is None:
+        raise OperatorError("account.no_secret")
+    return await accounts.register(
+        homeserver.url,
+        homeserver.registration_secret,
+        person.localpart,
+        person.password,
+        display_name=person.display_name,
+    )
+
+
+async def health(hub: Running) -> dict[str, bool]:
+    """Which parts work: asked by ``/health``."""
+    try:
+        async with hub.db.transaction() as tx:
+            await tx.sync.load(hub.member.user_id)
+    except OperatorError:
+        return {"database": False, "homeserver": hub.flow.connected}
+    return {"database": True, "homeserver": hub.flow.connected}
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now, for a hub that lives for one demonstration."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def data_folder(data: Path) -> Iterator[None]:
+    """Make the data folder ours alone for a block: the lock goes with the process, however it ends."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise OperatorError("data.unwritable", path=str(data)) from fault
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(lock)
+        raise OperatorError("data.in_use", path=str(data)) from fault
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def master_key(data: Path) -> MasterKey:
+    """The master key from the environment or the data folder; made on a first start."""
+    path = data / "master.key"
+    return MasterKey.from_env() or (MasterKey.load(path) if path.exists() else MasterKey.create(path))
+
+
+@asynccontextmanager
+async def database(settings: Settings, master: MasterKey) -> AsyncIterator[Database]:
+    """The hub's database at this program's version, checked."""
+    db = Database.open(settings.database_url(), Vault(master))
+    try:
+        await db.upgrade()
+        await db.check()
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def _homeserver(settings: Settings) -> AsyncIterator[tuple[Homeserver, EmbeddedHomeserver | None]]:
+    configured = settings.homeserver
+    if configured.url is not None:
+        yield Homeserver(configured.url, configured.server_name, registration_secret(settings)), None
+        return
+    server = EmbeddedHomeserver(settings.data / "homeserver", configured.port, configured.server_name)
+    await server.start()
+    try:
+        yield Homeserver(server.url, server.server_name, server.registration_secret), server
+    finally:
+        await server.stop()
+
+
+async def _watch(embedded: EmbeddedHomeserver | None) -> None:
+    """Fail when the embedded homeserver ends by itself: a hub without one is no hub."""
+    if embedded is not None:
+        await embedded.wait()
+        raise OperatorError("homeserver.ended")
+
+
+def registration_secret(settings: Settings) -> str | None:
+    """What makes accounts on a homeserver that is not ours to start; None where others make them."""
+    path = settings.homeserver.registration_secret_path
+    if path is None:
+        return None
+    try:
+        return path.read_text().strip()
+    except OSError as fault:
+        raise OperatorError("homeserver.secret_unreadable", path=str(path)) from fault
+
+
+def embedded_secret(settings: Settings) -> str:
+    """What makes accounts on the embedded homeserver of this data folder."""
+    return (settings.data / "homeserver" / "secrets" / "registration").read_text().strip()
+
+
+async def _hub_account(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
+    """The hub's own account. Its password is on disk before the homeserver knows it."""
+    account = file.load()
+    if account is None:
+        user_id = f"@{settings.hub.localpart}:{homeserver.server_name}"
+        password = os.environ.get("PARCOURS_HUB_PASSWORD") or secrets.token_urlsafe(32)
+        account = file.save(new_account(homeserver.url, user_id, password))
+    elif account.homeserver != homeserver.url:
+        account = file.update(account, homeserver=homeserver.url)
+    if not account.access_token and homeserver.registration_secret is not None:
+        await accounts.register(
+            homeserver.url,
+            homeserver.registration_secret,
+            settings.hub.localpart,
+            account.password,
+            display_name=settings.hub.display_name,
+        )
+        await _lift_rate_limits(homeserver.url, homeserver.registration_secret, account.user_id)
+    return account
+
+
+async def _lift_rate_limits(url: str, registration_secret: str, user_id: str) -> None:
+    """A hub that builds rooms for a hospital is no person who types.
+
+    The administrator that it takes lives for this one call.
+    """
+    name, password = f"parcours-setup-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    setup = await accounts.register(url, registration_secret, name, password, admin=True)
+    if setup is not None:
+        async with accounts.signed_in(url, setup, password) as token:
+            await accounts.lift_rate_limits(url, token, user_id)
+            await accounts.deactivate(url, token, setup)
+
+
+@asynccontextmanager
+async def _signed_in(
+    settings: Settings, file: AccountFile, account: Account, db: Database
+) -> AsyncIterator[Member]:
+    policy = Policy(
+        require_cross_signed=settings.trust.require_cross_signed,
+        refuse_changed_identity=settings.trust.changed_identity == "refuse",
+    )
+    member = await Member.open(file, account, DatabasePins(db), policy)
+    try:
+        yield member
+    finally:
+        await member.close()

@@ -1,0 +1,294 @@
+"""``parcours up`` as its operator sees it: what it prints and leaves behind, what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import sqlite3
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.synapse import TestHomeserver, free_port
+
+pytestmark = pytest.mark.integration
+
+START_SECONDS = 120.0
+
+
+@dataclass
+class Up:
+    """A ``parcours up`` that runs, and all that it has printed."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str]
+
+    @property
+    def ready(self) -> dict[str, str]:
+        """What follows READY."""
+        line = next(line for line in self.lines if line.startswith("READY "))
+        found: dict[str, str] = json.loads(line.removeprefix("READY "))
+        return found
+
+    async def ended(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        async with asyncio.timeout(START_SECONDS):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def up(
+    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+) -> AsyncIterator[Up]:
+    """Start it and wait for READY, or for its end. Killed in the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "hub", "up", "--data", str(data), *options),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PARCOURS_LANGUAGE": "fr", "COLUMNS": "200", **(env or {})},
+        preexec_fn=before,
+    )
+    running = Up(process, [])
+    ready = asyncio.Event()
+
+    async def read() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            running.lines.append(line.decode().rstrip("\n"))
+            if line.startswith(b"READY "):
+                ready.set()
+        ready.set()
+
+    reading = asyncio.create_task(read())
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await ready.wait()
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await reading
+
+
+async def refused(data: Path, *options: str, env: dict[str, str] | None = None) -> str:
+    """Start what cannot start; what it says on its way out."""
+    async with up(data, *options, env=env) as running:
+        assert await running.ended() != 0
+    said = "\n".join(running.lines)
+    assert "Traceback" not in said
+    assert "fault.uncaught" not in said
+    return said
+
+
+def children_of(data: Path) -> list[str]:
+    """Processes whose command line names this data folder."""
+    found = []
+    for proc in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(data) in command:
+                found.append(command)
+    return found
+
+
+async def nothing_left(data: Path) -> None:
+    """Wait until no process has to do with this folder."""
+    async with asyncio.timeout(15):
+        while children_of(data):
+            await asyncio.sleep(0.05)
+
+
+async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_path: Path) -> None:
+    data, port = tmp_path / "var", str(free_port())
+    options = ("--base-port", port, "--demo")
+    async with up(data, *options) as first:
+        ready = first.ready
+        assert set(ready) == {"homeserver", "server_name", "hub", "web", "accounts"}
+        assert ready["hub"] == f"@parcours:{ready['server_name']}"
+        file = Path(ready["accounts"])
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        accounts = json.loads(file.read_text())
+        assert sorted(account["role"] for account in accounts) == sorted(
+            ["admin", *["professional"] * 4, *["patient"] * 2, "caregiver"]
+        )
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{ready['web']}/health") as answer:
+                assert answer.status == 200
+                assert (await answer.json())["status"] == "ok"
+            async with session.get(f"{ready['homeserver']}/_matrix/client/versions") as answer:
+                assert answer.status == 200
+        said = "\n".join(first.lines)
+        assert accounts[1]["password"] in said
+        assert ready["homeserver"] in said
+        key_file = data / "recovery-key"
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600  # no terminal: a file, and not the log
+        assert key_file.read_text().split()[0] not in said
+        key_file.unlink()
+        first.process.send_signal(signal.SIGINT)
+        assert await first.ended() == 0
+    await nothing_left(data)
+
+    async with up(data, *options) as second:
+        assert second.ready["hub"] == ready["hub"]
+        assert json.loads(file.read_text()) == accounts
+        assert not key_file.exists()  # shown once
+        busy = await refused(data, *options)
+        assert str(data) in busy
+        identity = await told("identity", "show", "--data", str(data))
+        assert identity.count("✓") == 3
+        made = await told("account", "create", "claire", "--role", "professional", "--data", str(data))
+        assert json.loads(made.splitlines()[-1])["user_id"].startswith("@claire:")
+        taken = await told("account", "create", "claire", "--role", "patient", "--data", str(data), status=1)
+        assert "claire" in taken
+        second.process.send_signal(signal.SIGTERM)
+        assert await second.ended() == 0
+    await nothing_left(data)
+
+
+@pytest.mark.chaos
+async def test_a_kill_leaves_nothing_that_would_disturb_the_next_start(tmp_path: Path) -> None:
+    data, options = tmp_path / "var", ("--base-port", str(free_port()))
+    async with up(data, *options) as running:
+        hub = running.ready["hub"]
+        running.process.kill()
+        await running.process.wait()
+    await nothing_left(data)
+    async with up(data, *options) as again:
+        assert again.ready["hub"] == hub
+
+
+async def told(*command: str, status: int = 0, env: dict[str, str] | None = None) -> str:
+    """What a command of the command line says, which must end with this status."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hub", *command),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PARCOURS_LANGUAGE": "fr", "COLUMNS": "200", **(env or {})},
+    )
+    async with asyncio.timeout(START_SECONDS):
+        said = (await process.communicate())[0].decode()
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    return said
+
+
+def on(homeserver: TestHomeserver, folder: Path, localpart: str) -> dict[str, str]:
+    """The environment of a hub on a homeserver that is there already."""
+    secret = folder / "secret"
+    secret.write_text(homeserver.registration_secret)
+    return {
+        "PARCOURS_HOMESERVER__URL": homeserver.url,
+        "PARCOURS_HOMESERVER__SERVER_NAME": homeserver.server_name,
+        "PARCOURS_HOMESERVER__REGISTRATION_SECRET_PATH": str(secret),
+        "PARCOURS_HUB__LOCALPART": localpart,
+        "PARCOURS_WEB__PORT": "0",
+    }
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path, homeserver: TestHomeserver) -> None:
+    port = homeserver.url.rpartition(":")[2]
+    assert port in await refused(tmp_path / "var", "--base-port", port)
+
+
+async def test_a_homeserver_that_does_not_answer_is_named(tmp_path: Path, homeserver: TestHomeserver) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    env = on(homeserver, tmp_path, "absent") | {"PARCOURS_HOMESERVER__URL": url}
+    assert url in await refused(tmp_path / "var", env=env)
+
+
+async def test_a_wrong_password_is_explained(tmp_path: Path, homeserver: TestHomeserver) -> None:
+    user_id, _ = await homeserver.new_user("pris")
+    localpart = user_id[1:].partition(":")[0]
+    assert user_id in await refused(tmp_path / "var", env=on(homeserver, tmp_path, localpart))
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        ("datta = 'var'", "datta"),
+        ("[web]\nport = 'huit mille'", "web.port"),
+        ("[trust]\nchanged_identity = 'ignore'", "trust.changed_identity"),
+        ("[web\nport = 1", "parcours.toml"),
+    ],
+)
+async def test_settings_that_make_no_sense_are_named(tmp_path: Path, toml: str, named: str) -> None:
+    file = tmp_path / "parcours.toml"
+    file.write_text(toml)
+    assert named in await refused(tmp_path / "var", "--config", str(file))
+    assert named in await told("config", "check", "--config", str(file), status=2)
+
+
+async def started_once(data: Path, env: dict[str, str]) -> None:
+    async with up(data, env=env) as running:
+        assert running.ready
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+
+
+async def test_stores_that_cannot_be_used_are_left_alone_and_explained(
+    tmp_path: Path, homeserver: TestHomeserver
+) -> None:
+    """A newer database, a damaged one, a damaged key store, a wrong master key: nothing is touched."""
+    data, env = tmp_path / "var", on(homeserver, tmp_path, "abime")
+    await started_once(data, env)
+    database, keys, master = (
+        data / "parcours.db",
+        next((data / "hub" / "keys").glob("*.db")),
+        data / "master.key",
+    )
+
+    whole = database.read_bytes()
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    newer = database.read_bytes()
+    assert "récent" in await refused(data, env=env)
+    assert database.read_bytes() == newer
+
+    database.write_bytes(b"not a database at all" * 500)
+    said = await refused(data, env=env)
+    assert str(database) in said
+    database.write_bytes(whole)
+
+    kept = keys.read_bytes()
+    keys.write_bytes(kept[:100] + b"\xff" * 4000 + kept[4100:])
+    assert "keys" in await refused(data, env=env)
+    keys.write_bytes(kept)
+
+    right = master.read_text()
+    master.write_text(re.sub(r"^..", "00", right))
+    assert await refused(data, env=env)
+    master.write_text(right)
+    master.chmod(0o644)
+    assert str(master) in await refused(data, env=env)
+    master.chmod(0o600)
+
+    await started_once(data, env)  # whole again: nothing was lost
+
+
+async def test_a_full_disk_is_explained(tmp_path: Path, homeserver: TestHomeserver) -> None:
+    """A limit on the size of files stands for the end of the disk: writing fails just so."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    async with up(tmp_path / "var", env=on(homeserver, tmp_path, "plein"), before=limit) as running:
+        assert await running.ended() != 0
+    said = "\n".join(running.lines)
+    assert "Traceback" not in said
+    assert "✗" in said
