@@ -64,9 +64,7 @@ class Clerk:
                     return False
                 await self.answer(tx, row)
         except OperatorError as failed:
-            # The database, not the command: nothing counts, all is tried again.
-            log.error("inbox.not_answered", reason=failed.code)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._wait(failed)
         except Exception as failed:
             if row is None:
                 raise
@@ -77,11 +75,20 @@ class Clerk:
         return True
 
     async def _failed(self, row: InboxRow, reference: str) -> None:
-        at = now()
-        async with self.db.transaction() as tx:
-            if row.attempts + 1 < ATTEMPTS:
-                await tx.inbox.retry(row.id, at, reference)
-                return
-            await tx.inbox.park(row.id, reference, at)
-            await queue(tx, row, [await fault(tx, row, reference, self.language)], at)
-        self.metrics.events.labels(outcome="parked").inc()
+        at, last = now(), row.attempts + 1 >= ATTEMPTS
+        try:
+            async with self.db.transaction() as tx:
+                if last:
+                    await tx.inbox.park(row.id, reference, at)
+                    await queue(tx, row, [await fault(tx, row, reference, self.language)], at)
+                else:
+                    await tx.inbox.retry(row.id, at, reference)
+        except OperatorError as failed:
+            await self._wait(failed)
+        else:
+            self.metrics.events.labels(outcome="parked" if last else "retried").inc()
+
+    async def _wait(self, failed: OperatorError) -> None:
+        """The database, not the command: nothing counts, all is tried again."""
+        log.error("inbox.not_answered", reason=failed.code)
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -84,9 +84,10 @@ class Ledger:
     async def keep(self, batch: Batch, now: datetime) -> int:
         """Write it all down; returns how many rows came into the inbox."""
         pins = tuple(self.member.trust.changed_identities.values())
+        rooms = self.member.rooms.after(batch.rooms)
         rows = [
-            *self.address.incoming(batch, self.member.rooms, now),
-            *self.address.changed_identities(pins, self.member.rooms, now),
+            *self.address.incoming(batch, rooms, now),
+            *self.address.changed_identities(pins, rooms, now),
         ]
         added = 0
         async with self.db.transaction() as tx:
@@ -100,6 +101,7 @@ class Ledger:
                 await tx.rooms.save(self.account, room.room_id, json.dumps(room.to_json()).encode())
             await tx.sync.save(self.account, batch.next_batch, now)
         self.first_turn = False
+        self.member.move_on(batch)
         for pin in pins:
             log.warning("identity.changed", sender=pin.user_id)
             self.member.trust.changed_identities.pop(pin.user_id, None)

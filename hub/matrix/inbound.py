@@ -1,7 +1,8 @@
 """The receiving half of the way: sync, back-fill, decrypt, trust.
 
 Each stage takes what the one before gives, so that the whole reads as one expression in ``hub/flow.py``.
-Nothing here stores a position: a batch that was not kept is asked for again, and every stage can be repeated.
+Nothing here moves on: a batch that was not kept is asked for again, and every stage can be repeated, until
+``Member.move_on`` is told that it was kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nio.crypto import InboundGroupSession
 from nio.events import RoomKeyEvent, ToDeviceEvent
 
-from hub.matrix.client import JsonObject, path
+from hub.matrix.client import JsonObject, MatrixError, path
 from hub.matrix.rooms import MEGOLM, Room
 from hub.matrix.trust import Verdict
 from hub.observe import Log
@@ -107,7 +108,7 @@ class Batch:
 
 
 async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synced:
-    """Ask the homeserver what is new, and take in keys, device changes and room state."""
+    """Ask the homeserver what is new, and take in the keys and device changes that it brings."""
     sync_filter = json.dumps(
         {
             "presence": {"types": []},
@@ -127,7 +128,8 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     answer = await member.client.call(
         "GET", path("sync", **query), timeout=timeout_ms / 1000 + _REPLY_GRACE_SECONDS
     )
-    keys = _take_in_to_device(member, answer)
+    # To-device messages open once only: what came with an attempt that failed must not be forgotten.
+    member.new_keys |= _take_in_to_device(member, answer)
     _take_in_devices(member, answer)
     rooms = _dict(answer.get("rooms"))
     return Synced(
@@ -142,10 +144,10 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
             for room_id, body in _dict(rooms.get("invite")).items()
         ),
         left=tuple(
-            member.rooms.update(replace(member.rooms.get(room_id) or Room(room_id), membership="leave"))
+            replace(member.rooms.get(room_id) or Room(room_id), membership="leave")
             for room_id in _dict(rooms.get("leave"))
         ),
-        keys=keys,
+        keys=frozenset(member.new_keys),
     )
 
 
@@ -300,7 +302,7 @@ def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], *, firs
     start = replace(before or Room(room_id), membership="join")
     if newly_joined:
         start = replace(start, members={})  # the state that comes with a join is the whole of it
-    room = member.rooms.update(start, state)
+    room = start.after_all(state)
     prev_batch = timeline.get("prev_batch")
     return Timeline(
         room=room,
@@ -317,8 +319,6 @@ def _invitation(member: Member, room_id: str, body: Mapping[str, Any], next_batc
     ours = next(
         (e for e in state if e.get("type") == "m.room.member" and e.get("state_key") == member.user_id), {}
     )
-    known = member.rooms.get(room_id)
-    member.rooms.update(replace(known or Room(room_id), membership="invite"))
     stamp = ours.get("event_id") or next_batch
     return Invitation(room_id, str(ours.get("sender", "")), f"invite:{room_id}:{stamp}")
 
@@ -331,7 +331,14 @@ async def _missing(member: Member, timeline: Timeline, until: str | None) -> lis
         query = {"dir": "b", "from": at, "limit": str(BACKFILL_PAGE)}
         if until is not None:
             query["to"] = until
-        page = await member.client.call("GET", path("rooms", timeline.room.room_id, "messages", **query))
+        try:
+            page = await member.client.call("GET", path("rooms", timeline.room.room_id, "messages", **query))
+        except MatrixError as refused:
+            if refused.status not in (403, 404):
+                raise
+            # We are out of that room by now: what was said in it is no longer ours to read, or to wait for.
+            log.warning("sync.gap_closed", room=timeline.room.room_id, reason=refused.errcode)
+            break
         chunk = [event for event in _list(page.get("chunk")) if isinstance(event, dict)]
         found += chunk
         arrived = timeline.newly_joined and any(_is_arrival(member, event) for event in chunk)

@@ -14,6 +14,7 @@ from hub.errors import OperatorError
 from hub.matrix import identity
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.client import Client, MatrixError, Unreachable, path
+from hub.matrix.inbound import Batch
 from hub.matrix.outbound import Outbound
 from hub.matrix.rooms import RoomBook
 from hub.matrix.trust import Pins, Policy, TrustBook
@@ -31,6 +32,7 @@ class Member:
     trust: TrustBook
     rooms: RoomBook = field(default_factory=RoomBook)
     one_time_keys: int | None = None  # on the server, by its last word
+    new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
     outbound: Outbound = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,12 @@ class Member:
         await self.client.close()
         if self.client.store is not None:
             self.client.store.database.close()
+
+    def move_on(self, batch: Batch) -> None:
+        """A batch was kept: what it says of rooms and keys holds from now on."""
+        for room in batch.rooms:
+            self.rooms.update(room)
+        self.new_keys -= batch.keys
 
     async def keep_up(self) -> None:
         """What a device owes the others after each sync: fresh one-time keys, repaired Olm sessions."""

@@ -33,6 +33,8 @@ class DeviceKeys(Protocol):
     @property
     def device_id(self) -> str: ...
     @property
+    def ed25519(self) -> str: ...
+    @property
     def curve25519(self) -> str: ...
 
 
@@ -110,7 +112,8 @@ class HubOlm(Olm):
     def encrypt_to(self, device: DeviceKeys, message_type: str, content: JsonObject) -> JsonObject:
         """An Olm message for a device with which a session is open. The session is saved; send it once."""
         session = self.session_store.get(device.curve25519)
-        recipient = self.device_store[device.user_id][device.device_id]
+        keys = {"ed25519": device.ed25519, "curve25519": device.curve25519}
+        recipient = OlmDevice(device.user_id, device.device_id, keys)
         return self._olm_encrypt(session, recipient, message_type, content)
 
     def inbound_sessions(self, room_id: str, session_id: str) -> list[InboundGroupSession]:

@@ -84,7 +84,7 @@ class Outbound:
                     raise
                 return self.member.rooms.update(replace(room, encrypted=False))
             event = {"type": "m.room.encryption", "state_key": "", "content": found}
-            room = self.member.rooms.update(self.member.rooms[room_id], [event])
+            room = self.member.rooms.update(self.member.rooms[room_id].after(event))
         return room
 
     async def _put(self, room_id: str, kind: str, content: Mapping[str, Any], txn_id: str) -> str:

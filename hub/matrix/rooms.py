@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 MEGOLM = "m.megolm.v1.aes-sha2"
@@ -59,6 +60,10 @@ class Room:
             return replace(self, history_visibility=str(content.get("history_visibility", "shared")))
         return self
 
+    def after_all(self, events: Iterable[Mapping[str, Any]]) -> Room:
+        """This room after some state events, oldest first."""
+        return reduce(Room.after, events, self)
+
     def to_json(self) -> dict[str, Any]:
         """As it is kept between starts."""
         return asdict(self)
@@ -94,10 +99,12 @@ class RoomBook:
         room = self.rooms.get(room_id)
         return room if room is not None and room.membership == "join" else None
 
-    def update(self, room: Room, events: Iterable[Mapping[str, Any]] = ()) -> Room:
-        """Fold events into a room and keep the result."""
-        for event in events:
-            room = room.after(event)
+    def after(self, rooms: Iterable[Room]) -> RoomBook:
+        """The book as it will be with these rooms in it."""
+        return RoomBook({**self.rooms, **{room.room_id: room for room in rooms}})
+
+    def update(self, room: Room) -> Room:
+        """Keep a room as it is now."""
         self.rooms[room.room_id] = room
         return room
 

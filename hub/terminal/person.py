@@ -120,6 +120,7 @@ class Person:
         batch = await trust(member, replace(batch, events=(*self._opened(batch), *batch.events)))
         await member.keep_up()
         async with self._news:
+            member.move_on(batch)
             self._take_in(batch)
             self._news.notify_all()
         return batch.next_batch

@@ -17,8 +17,18 @@ from nio.crypto import OutboundGroupSession
 from unpaddedbase64 import encode_base64
 
 from hub.matrix.account import Account
-from hub.matrix.client import Client
-from hub.matrix.inbound import Received, Timeline, Undecryptable, _since_invitation, decrypt, open_event, sync
+from hub.matrix.client import Client, MatrixError
+from hub.matrix.inbound import (
+    Received,
+    Synced,
+    Timeline,
+    Undecryptable,
+    _since_invitation,
+    decrypt,
+    fill_gaps,
+    open_event,
+    sync,
+)
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import PinsInMemory, TrustBook, Verdict
@@ -245,3 +255,30 @@ async def test_what_was_said_before_we_were_asked_in_was_not_said_to_us(member: 
         if event["type"] == "m.room.message"
     ]
     assert heard == ["asked in", "here"]
+
+
+async def test_a_batch_that_was_not_kept_is_understood_again_as_if_for_the_first_time(member: Member) -> None:
+    """A full disk, or a gap that could not be filled: the second attempt must not take the room for known."""
+    joined = {
+        "timeline": {"events": [member_event("join"), said("/aide")], "limited": True, "prev_batch": "p"}
+    }
+    with answering(member, {"next_batch": "s1", "rooms": {"join": {ROOM: joined}}}):
+        member.new_keys.add((ROOM, "session"))  # came with the attempt, opens once only
+        for _ in range(2):
+            synced = await sync(member, "s0")
+            (timeline,) = synced.timelines
+            assert (timeline.newly_joined, timeline.changed, timeline.gap_from) == (True, True, "p")
+            assert synced.keys == {(ROOM, "session")}
+        member.move_on(decrypt(member, synced))
+        assert not (await sync(member, "s0")).timelines[0].newly_joined
+        assert member.new_keys == set()
+
+
+async def test_a_gap_in_a_room_that_shut_us_out_holds_nothing_up(member: Member) -> None:
+    async def refuse(*_: object, **__: object) -> object:
+        raise MatrixError(403, {"errcode": "M_FORBIDDEN"})
+
+    member.client.call = refuse  # type: ignore[method-assign, assignment]
+    gap = Timeline(Room(ROOM), (said("here"),), gap_from="p")
+    (filled,) = (await fill_gaps(member, Synced("s0", "s1", timelines=(gap,)))).timelines
+    assert filled.events == (said("here"),)

@@ -66,7 +66,7 @@ async def test_a_room_that_the_server_calls_plain_becomes_encrypted_for_good(tmp
         "state_key": "",
         "content": {"algorithm": "m.megolm.v1.aes-sha2"},
     }
-    member.rooms.update(member.rooms[ROOM], [encryption])
+    member.rooms.update(member.rooms[ROOM].after(encryption))
     with pytest.raises(NotEncrypted):
         await member.outbound.send_in_clear(ROOM, {"body": "fixed"}, "t2")
 
