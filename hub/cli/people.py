@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -41,6 +42,8 @@ def create(
     data: Data = None,
 ) -> None:
     """Make an account on the homeserver and enrol its owner."""
+    if not re.fullmatch(r"[a-z0-9._=/+-]{1,200}", name):
+        raise OperatorError("account.bad_name", typed=name, status=2)
     if role not in ROLES:
         raise OperatorError("account.bad_role", typed=role, roles=ROLES, status=2)
     settings = settings_of(config, data)

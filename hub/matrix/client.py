@@ -8,6 +8,7 @@ of the loops that know what is being retried, so nothing here loops.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +24,9 @@ from hub.matrix.olm import HubOlm
 from hub.observe import Log
 
 log = Log(__name__)
+
+# nio warns in sentences about what it then survives; what matters of it is logged here, by code.
+logging.getLogger("nio").setLevel(logging.CRITICAL)
 
 JsonObject = dict[str, Any]
 

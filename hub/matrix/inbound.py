@@ -298,11 +298,11 @@ def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], *, firs
     newly_joined = before is None or before.membership != "join"
     timeline = _dict(body.get("timeline"))
     events = [event for event in _list(timeline.get("events")) if isinstance(event, dict)]
-    state = [event for event in _list(body.get("state")) + events if isinstance(event, dict)]
+    state = [event for event in _list(_dict(body.get("state")).get("events")) if isinstance(event, dict)]
     start = replace(before or Room(room_id), membership="join")
     if newly_joined:
         start = replace(start, members={})  # the state that comes with a join is the whole of it
-    room = start.after_all(state)
+    room = start.after_all([*state, *events])
     prev_batch = timeline.get("prev_batch")
     return Timeline(
         room=room,

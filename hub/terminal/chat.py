@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 
 from rich.console import Console
@@ -66,7 +67,9 @@ async def chat(person: Person, hub_id: str, console: Console, language: Language
             case command if command.startswith(":"):
                 tell("chat.unknown", typed=command[:20])
             case text:
-                await person.say(room_id, text)
+                said = await person.say(room_id, text)
+                if not sys.stdin.isatty() and person.member.rooms[room_id].direct:
+                    await person.answer_to(room_id, said)  # input from a pipe ends before the answer comes
 
 
 async def _first_room(person: Person, hub_id: str, tell: Callable[..., None]) -> str:
@@ -80,7 +83,9 @@ def _shower(
     person: Person, console: Console, hub_id: str, current: Callable[[], str]
 ) -> Callable[[Received], None]:
     def show(message: Received) -> None:
-        who = message.sender if message.room_id == current() else f"{message.sender} · {message.room_id}"
+        who = "Parcours 🔒" if message.sender == hub_id else message.sender
+        if message.room_id != current():
+            who += f" · {message.room_id}"
         body = message.content.get("body")
         console.print(bubble(who, str(body), own=False, machine=message.sender == hub_id))
 
@@ -128,7 +133,19 @@ async def _entered(person: Person, room: Room) -> str:
 
 
 async def _lines() -> AsyncIterator[str]:
-    """Lines typed, without holding up the client meanwhile."""
+    """Lines typed, without holding up the client meanwhile, nor its end: the thread is not waited for."""
     loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
+    typed: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        line = "-"
+        while line:
+            line = sys.stdin.readline()
+            try:
+                loop.call_soon_threadsafe(typed.put_nowait, line)
+            except RuntimeError:  # the client has ended meanwhile
+                return
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := await typed.get():
         yield line

@@ -282,3 +282,18 @@ async def test_a_gap_in_a_room_that_shut_us_out_holds_nothing_up(member: Member)
     gap = Timeline(Room(ROOM), (said("here"),), gap_from="p")
     (filled,) = (await fill_gaps(member, Synced("s0", "s1", timelines=(gap,)))).timelines
     assert filled.events == (said("here"),)
+
+
+async def test_the_state_beside_a_timeline_is_taken_in(member: Member) -> None:
+    """A first sync, or a long absence: who is in a room stands beside the timeline, not in it."""
+    encryption = {
+        "type": "m.room.encryption",
+        "state_key": "",
+        "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+    }
+    state = {"events": [member_event("join"), member_event("join", NURSE), encryption]}
+    body = {"state": state, "timeline": {"events": [member_event("invite", "@new:x")]}}
+    with answering(member, {"next_batch": "s1", "rooms": {"join": {ROOM: body}}}):
+        (timeline,) = (await sync(member, None)).timelines
+    assert timeline.room.members == {HUB: "join", NURSE: "join", "@new:x": "invite"}
+    assert timeline.room.encrypted is True
