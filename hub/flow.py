@@ -133,6 +133,7 @@ class Flow:
                 log.error("waiting.not_told", reason=failed.code)
 
     async def _measure_all(self) -> None:
+        await self.synced.wait()
         while True:
             try:
                 await self.measure()

@@ -12,76 +12,15 @@ import signal
 import sqlite3
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.support.command_line import START_SECONDS, nothing_left, on, up
 from tests.support.synapse import TestHomeserver, free_port
 
 pytestmark = pytest.mark.integration
-
-START_SECONDS = 120.0
-
-
-@dataclass
-class Up:
-    """A ``parcours up`` that runs, and all that it has printed."""
-
-    process: asyncio.subprocess.Process
-    lines: list[str]
-
-    @property
-    def ready(self) -> dict[str, str]:
-        """What follows READY."""
-        line = next(line for line in self.lines if line.startswith("READY "))
-        found: dict[str, str] = json.loads(line.removeprefix("READY "))
-        return found
-
-    async def ended(self) -> int:
-        """Its exit status, once it has ended by itself."""
-        async with asyncio.timeout(START_SECONDS):
-            return await self.process.wait()
-
-
-@asynccontextmanager
-async def up(
-    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
-) -> AsyncIterator[Up]:
-    """Start it and wait for READY, or for its end. Killed in the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "hub", "up", "--data", str(data), *options),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PARCOURS_LANGUAGE": "fr", "COLUMNS": "200", **(env or {})},
-        preexec_fn=before,
-    )
-    running = Up(process, [])
-    ready = asyncio.Event()
-
-    async def read() -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            running.lines.append(line.decode().rstrip("\n"))
-            if line.startswith(b"READY "):
-                ready.set()
-        ready.set()
-
-    reading = asyncio.create_task(read())
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            await ready.wait()
-        yield running
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        await reading
 
 
 async def refused(data: Path, *options: str, env: dict[str, str] | None = None) -> str:
@@ -92,24 +31,6 @@ async def refused(data: Path, *options: str, env: dict[str, str] | None = None) 
     assert "Traceback" not in said
     assert "fault.uncaught" not in said
     return said
-
-
-def children_of(data: Path) -> list[str]:
-    """Processes whose command line names this data folder."""
-    found = []
-    for proc in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(data) in command:
-                found.append(command)
-    return found
-
-
-async def nothing_left(data: Path) -> None:
-    """Wait until no process has to do with this folder."""
-    async with asyncio.timeout(15):
-        while children_of(data):
-            await asyncio.sleep(0.05)
 
 
 async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_path: Path) -> None:
@@ -185,19 +106,6 @@ async def told(*command: str, status: int = 0, env: dict[str, str] | None = None
     assert process.returncode == status, said
     assert "Traceback" not in said
     return said
-
-
-def on(homeserver: TestHomeserver, folder: Path, localpart: str) -> dict[str, str]:
-    """The environment of a hub on a homeserver that is there already."""
-    secret = folder / "secret"
-    secret.write_text(homeserver.registration_secret)
-    return {
-        "PARCOURS_HOMESERVER__URL": homeserver.url,
-        "PARCOURS_HOMESERVER__SERVER_NAME": homeserver.server_name,
-        "PARCOURS_HOMESERVER__REGISTRATION_SECRET_PATH": str(secret),
-        "PARCOURS_HUB__LOCALPART": localpart,
-        "PARCOURS_WEB__PORT": "0",
-    }
 
 
 async def test_a_port_that_is_taken_is_named(tmp_path: Path, homeserver: TestHomeserver) -> None:
