@@ -264,13 +264,12 @@ def embedded_secret(settings: Settings) -> str:
 
 async def _hub_account(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
     """The hub's own account. Its password is on disk before the homeserver knows it."""
-    account = file.load()
+    account, given = file.load(), os.environ.get("PARCOURS_HUB_PASSWORD")
     if account is None:
         user_id = f"@{settings.hub.localpart}:{homeserver.server_name}"
-        password = os.environ.get("PARCOURS_HUB_PASSWORD") or secrets.token_urlsafe(32)
-        account = file.save(new_account(homeserver.url, user_id, password))
-    elif account.homeserver != homeserver.url:
-        account = file.update(account, homeserver=homeserver.url)
+        account = file.save(new_account(homeserver.url, user_id, given or secrets.token_urlsafe(32)))
+    elif account.homeserver != homeserver.url or (given and account.password != given):
+        account = file.update(account, homeserver=homeserver.url, password=given or account.password)
     if not account.access_token and homeserver.registration_secret is not None:
         await accounts.register(
             homeserver.url,
