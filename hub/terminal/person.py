@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from hub.matrix.account import AccountFile
 from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.inbound import Batch, Received, Undecryptable, decrypt, fill_gaps, open_event, sync, trust
 from hub.matrix.member import Member, new_account
+from hub.matrix.rooms import Room
 from hub.matrix.trust import PinsInMemory, Policy
 from hub.observe import Log
 from hub.seal import MasterKey
@@ -91,8 +92,13 @@ class Person:
                 ],
             }
         )
-        await self.until(lambda: self.member.rooms.joined(room_id))
+        # A sync may show a room half made: what is said before the invitations are known is for nobody.
+        await self.until(lambda: self._made(room_id, user_ids))
         return room_id
+
+    def _made(self, room_id: str, invited: Iterable[str]) -> Room | None:
+        room = self.member.rooms.joined(room_id)
+        return room if room and room.encrypted and set(invited) <= room.members.keys() else None
 
     async def hear(
         self, room_id: str, said: Callable[[Received], bool], seconds: float = ANSWER_SECONDS
