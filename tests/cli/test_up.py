@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import resource
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.command_line import START_SECONDS, nothing_left, on, up
+from tests.support.command_line import START_SECONDS, nothing_left, on, surroundings, up
 from tests.support.synapse import TestHomeserver, free_port
 
 pytestmark = pytest.mark.integration
@@ -99,7 +98,7 @@ async def told(*command: str, status: int = 0, env: dict[str, str] | None = None
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PARCOURS_LANGUAGE": "fr", "COLUMNS": "200", **(env or {})},
+        env=surroundings(env),
     )
     async with asyncio.timeout(START_SECONDS):
         said = (await process.communicate())[0].decode()

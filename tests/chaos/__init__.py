@@ -1,0 +1,1 @@
+"""Processes are killed, and nothing is lost or said twice."""

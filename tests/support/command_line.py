@@ -1,0 +1,121 @@
+"""``parcours up`` as a process of its own: started, heard, ended; and what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.synapse import TestHomeserver
+
+START_SECONDS = 120.0
+
+
+@dataclass
+class Up:
+    """A ``parcours up`` that runs, and all that it has printed."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it has said READY, or ended."""
+
+    @property
+    def ready(self) -> dict[str, str]:
+        """What follows READY."""
+        line = next(line for line in self.lines if line.startswith("READY "))
+        found: dict[str, str] = json.loads(line.removeprefix("READY "))
+        return found
+
+    async def ended(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        async with asyncio.timeout(START_SECONDS):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(
+    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+) -> AsyncIterator[Up]:
+    """Start it, without waiting for anything. Killed in the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "hub", "up", "--data", str(data), *options),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=surroundings(env),
+        preexec_fn=before,
+    )
+    running = Up(process)
+
+    async def read() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            running.lines.append(line.decode().rstrip("\n"))
+            if line.startswith(b"READY "):
+                running.told.set()
+        running.told.set()
+
+    reading = asyncio.create_task(read())
+    try:
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await reading
+
+
+@asynccontextmanager
+async def up(
+    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+) -> AsyncIterator[Up]:
+    """Start it and wait for READY, or for its end. Killed in the end if it still runs."""
+    async with started(data, *options, env=env, before=before) as running:
+        async with asyncio.timeout(START_SECONDS):
+            await running.told.wait()
+        yield running
+
+
+def surroundings(env: dict[str, str] | None = None) -> dict[str, str]:
+    """This process' environment without settings of a hub, and with ``env``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARCOURS_")}
+    return {**kept, "PARCOURS_LANGUAGE": "fr", "COLUMNS": "200", **(env or {})}
+
+
+def children_of(data: Path) -> list[str]:
+    """Processes whose command line names this data folder."""
+    found = []
+    for proc in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(data) in command:
+                found.append(command)
+    return found
+
+
+async def nothing_left(data: Path) -> None:
+    """Wait until no process has to do with this folder."""
+    async with asyncio.timeout(15):
+        while children_of(data):
+            await asyncio.sleep(0.05)
+
+
+def on(homeserver: TestHomeserver, folder: Path, localpart: str) -> dict[str, str]:
+    """The environment of a hub on a homeserver that is there already."""
+    secret = folder / "secret"
+    secret.write_text(homeserver.registration_secret)
+    return {
+        "PARCOURS_HOMESERVER__URL": homeserver.url,
+        "PARCOURS_HOMESERVER__SERVER_NAME": homeserver.server_name,
+        "PARCOURS_HOMESERVER__REGISTRATION_SECRET_PATH": str(secret),
+        "PARCOURS_HUB__LOCALPART": localpart,
+        "PARCOURS_WEB__PORT": "0",
+    }
