@@ -67,9 +67,15 @@ class Person:
         return self.member.user_id
 
     async def say(self, room_id: str, text: str, **more: Any) -> str:
-        """Say something; returns the event id."""
-        content = {"msgtype": "m.text", "body": text, "m.mentions": {}, **more}
-        return await self.member.outbound.send(room_id, "m.room.message", content, uuid4().hex)
+        """Say something, as fast as the homeserver lets us; returns the event id."""
+        content, txn_id = {"msgtype": "m.text", "body": text, "m.mentions": {}, **more}, uuid4().hex
+        while True:
+            try:
+                return await self.member.outbound.send(room_id, "m.room.message", content, txn_id)
+            except MatrixError as refused:
+                if refused.errcode != "M_LIMIT_EXCEEDED":
+                    raise
+                await asyncio.sleep(refused.retry_after or 1)
 
     async def meet(self, *user_ids: str) -> str:
         """A new encrypted room with these people; returns its id once we are in it."""

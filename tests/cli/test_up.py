@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -185,6 +186,20 @@ async def test_stores_that_cannot_be_used_are_left_alone_and_explained(
     master.chmod(0o600)
 
     await started_once(data, env)  # whole again: nothing was lost
+
+
+async def test_a_second_hub_on_the_same_account_is_refused(
+    tmp_path: Path, homeserver: TestHomeserver
+) -> None:
+    """From another folder, as on another machine, with the same database."""
+    data, elsewhere, env = tmp_path / "var", tmp_path / "elsewhere", on(homeserver, tmp_path, "double")
+    async with up(data, env=env) as running:
+        (elsewhere / "hub").mkdir(parents=True, mode=0o700)
+        for name in ("master.key", "hub/account.sealed"):
+            shutil.copy(data / name, elsewhere / name)
+        shared = {"PARCOURS_DATABASE__URL": f"sqlite+aiosqlite:///{data}/parcours.db"}
+        assert running.ready["hub"] in await refused(elsewhere, env=env | shared)
+        assert running.process.returncode is None
 
 
 async def test_a_full_disk_is_explained(tmp_path: Path, homeserver: TestHomeserver) -> None:

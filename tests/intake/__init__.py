@@ -1,0 +1,1 @@
+"""From the room into the inbox, and what is answered."""

@@ -1,0 +1,104 @@
+"""The clerk: one transaction a row; what fails leaves nothing behind but a reference."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from hub.care.directory import service as directory
+from hub.care.directory.model import Role
+from hub.delivery.letter import Letter
+from hub.delivery.relay import now
+from hub.errors import OperatorError
+from hub.intake import clerk as clerking
+from hub.intake.clerk import ATTEMPTS, Clerk
+from hub.intake.note import Note
+from hub.locale import Language
+from hub.observe import Metrics
+from hub.storage.engine import Database
+from hub.storage.rows import InboxRow, Parked
+from hub.storage.unit_of_work import UnitOfWork
+from tests.storage.examples import HUB, NURSE, incoming
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerking, "PAUSE_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def clerk(
+    db: Database, answer: Callable[[UnitOfWork, InboxRow], Awaitable[None]]
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A clerk at work; the function yielded waits until the inbox is empty."""
+    one = Clerk(db, HUB, answer, Metrics.create(), Language.FR, on_answered=lambda: None)
+    task = asyncio.create_task(one.run())
+
+    async def emptied() -> None:
+        async with asyncio.timeout(30):
+            while True:
+                async with db.transaction() as tx:
+                    if await tx.inbox.depth(HUB) == 0:
+                        return
+                await asyncio.sleep(0)
+
+    try:
+        yield emptied
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def arrive(db: Database, *event_ids: str) -> None:
+    async with db.transaction() as tx:
+        for event_id in event_ids:
+            row = replace(incoming(event_id), kind="command", payload=Note("aide").to_bytes())
+            await tx.inbox.add(row, now())
+
+
+async def parked(db: Database) -> list[Parked]:
+    async with db.transaction() as tx:
+        return await tx.inbox.parked(HUB)
+
+
+async def test_what_fails_is_undone_tried_again_parked_and_told_under_a_reference(database: Database) -> None:
+    tried: list[str] = []
+
+    async def answer(tx: UnitOfWork, row: InboxRow) -> None:
+        tried.append(row.event_id)
+        if row.event_id == "$poison":
+            await directory.enrol(tx, NURSE, Role.ADMIN, "half done", now())
+            raise ValueError("what was said must not be told")
+        await tx.inbox.done(row.id, now())
+
+    await arrive(database, "$poison", "$next")
+    async with clerk(database, answer) as emptied:
+        await emptied()
+
+    assert tried == ["$poison"] * ATTEMPTS + ["$next"]
+    (row,) = await parked(database)
+    async with database.transaction() as tx:
+        assert not (await directory.find(tx, NURSE)).enrolled
+        (letter,) = [Letter.from_bytes(sent.payload) for sent in await tx.outbox.due(HUB, now(), 9)]
+    assert (letter.key, letter.reply_to) == ("fault", "$poison")
+    assert letter.facts == {"reference": row.reference}
+
+
+async def test_a_database_that_fails_parks_nothing(database: Database) -> None:
+    failures = [OperatorError("database.full")] * (ATTEMPTS + 2)
+
+    async def answer(tx: UnitOfWork, row: InboxRow) -> None:
+        if failures:
+            raise failures.pop()
+        await tx.inbox.done(row.id, now())
+
+    await arrive(database, "$e")
+    async with clerk(database, answer) as emptied:
+        await emptied()
+    assert await parked(database) == []
+    async with database.transaction() as tx:
+        assert await tx.outbox.due(HUB, now(), 9) == []

@@ -1,0 +1,73 @@
+"""Exactly one process speaks for an account."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hub import lease
+from hub.delivery.relay import now
+from hub.errors import OperatorError
+from hub.lease import Holder
+from hub.storage.engine import Database
+
+ACCOUNT = "@hub:x"
+
+
+@pytest.fixture
+def other() -> subprocess.Popen[bytes]:
+    """Another process, alive."""
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+
+async def test_a_living_process_is_not_pushed_aside_and_a_dead_one_is_not_waited_for(
+    database: Database, other: subprocess.Popen[bytes]
+) -> None:
+    holder = Holder.of(other.pid)
+    assert holder is not None
+    async with database.transaction() as tx:
+        assert await tx.leases.acquire(ACCOUNT, str(holder), now(), now() + lease.LASTS)
+    with pytest.raises(OperatorError) as refused:
+        async with lease.held(database, ACCOUNT, os.getpid()):
+            pass
+    assert refused.value.code == "lease.held"
+    other.kill()
+    other.wait()
+    async with lease.held(database, ACCOUNT, os.getpid()) as ours, database.transaction() as tx:
+        assert await tx.leases.holder(ACCOUNT) == str(ours)
+    async with database.transaction() as tx:
+        assert await tx.leases.holder(ACCOUNT) is None
+
+
+async def test_a_holder_elsewhere_is_waited_for_until_its_lease_ends(database: Database) -> None:
+    elsewhere = Holder("another-machine", 1, 1)
+    assert not elsewhere.dead
+    async with database.transaction() as tx:
+        await tx.leases.acquire(ACCOUNT, str(elsewhere), now(), now() + lease.LASTS)
+    with pytest.raises(OperatorError):
+        async with lease.held(database, ACCOUNT, os.getpid()):
+            pass
+
+
+async def test_a_lease_that_is_lost_ends_the_hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEWED_EVERY_SECONDS", 0.01)
+    async with lease.held(database, ACCOUNT, os.getpid()) as holder:
+        renewing = asyncio.create_task(lease.renewed(database, ACCOUNT, holder))
+        async with database.transaction() as tx:
+            await tx.leases.release(ACCOUNT, str(holder))
+            await tx.leases.acquire(ACCOUNT, str(Holder("other", 1, 1)), now(), now() + lease.LASTS)
+        with pytest.raises(OperatorError) as lost:
+            await asyncio.wait_for(renewing, 20)
+        assert lost.value.code == "lease.lost"
+
+
+def test_a_process_that_got_the_number_of_another_is_not_taken_for_it() -> None:
+    me = Holder.of(os.getpid())
+    assert me is not None
+    assert not me.dead
+    assert Holder.parse(str(me)) == me
+    assert Holder(me.host, me.pid, me.started - 1).dead
