@@ -122,8 +122,8 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
             },
         }
     )
-    # For two minutes Synapse answers an equal first sync out of a cache: an account whose database was lost would
-    # be shown a moment before the loss, and take what was said since for new. So no two are equal.
+    # For two minutes Synapse answers an equal first sync out of a cache: an account whose database was lost
+    # would be shown a moment before the loss, and take what was said since for new. So no two are equal.
     timeout_ms = (LONG_POLL_MS if wait else 0) if since else secrets.randbelow(10_000)
     query = {"filter": sync_filter, "timeout": str(timeout_ms), "set_presence": "offline"}
     if since:
