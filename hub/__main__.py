@@ -7,18 +7,24 @@ import sys
 from hub.cli import identity, people, talk, up, upkeep
 from hub.cli.app import cli, explain
 from hub.errors import OperatorError
+from hub.observe import Log, report
+
+log = Log(__name__)
 
 COMMANDS = (up, talk, people, identity, upkeep)
 """Each registers its commands as it is imported."""
 
 
 def main() -> None:
-    """Run the command line. An operator's error ends it with a sentence and a status."""
+    """Run the command line. An error of the operator ends it with a sentence, a fault with a reference."""
     try:
         cli()
     except OperatorError as failed:
         explain(failed)
         sys.exit(failed.status)
+    except Exception as fault:
+        explain(OperatorError("fault.operator", reference=report(fault, log)))
+        sys.exit(70)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from hub.commands.bot import Bots
 from hub.delivery.content import content
 from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import Relay, now
 from hub.errors import OperatorError
+from hub.intake import ledger
 from hub.intake.answers import letters, queue
 from hub.intake.clerk import Clerk
 from hub.intake.ledger import Ledger
@@ -25,7 +27,8 @@ from hub.locale import Language
 from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.inbound import Batch, decrypt, fill_gaps, sync, trust
 from hub.matrix.member import Member
-from hub.observe import Log, Metrics
+from hub.matrix.outbound import NotEncrypted
+from hub.observe import Log, Metrics, report
 from hub.storage.engine import Database
 from hub.storage.rows import InboxRow, OutboxRow
 from hub.storage.unit_of_work import UnitOfWork
@@ -51,6 +54,7 @@ class Flow:
     """Set once the first sync is kept: from then on nothing said to us is missed."""
     connected: bool = False
     """Whether the last turn of the homeserver succeeded."""
+    connected_since: datetime = field(default_factory=now)
     clerk: Clerk = field(init=False)
     relay: Relay = field(init=False)
 
@@ -67,7 +71,11 @@ class Flow:
         return await self.kept(
             await trust(
                 member,
-                await ledger.unlock(decrypt(member, await fill_gaps(member, await sync(member, since)))),
+                await ledger.unlock(
+                    decrypt(
+                        member, await fill_gaps(member, await sync(member, since, wait=self.synced.is_set()))
+                    )
+                ),
             )
         )
 
@@ -84,9 +92,14 @@ class Flow:
             return await self.member.join(row.room_id)
         if letter.in_clear:
             return await outbound.send_in_clear(row.room_id, content(letter), row.txn_id)
-        return await outbound.send(
-            row.room_id, "m.room.message", content(letter), row.txn_id, warning=letter.warning
-        )
+        try:
+            return await outbound.send(
+                row.room_id, "m.room.message", content(letter), row.txn_id, warning=letter.warning
+            )
+        except NotEncrypted:
+            # What cannot be said there is replaced by the one sentence that can.
+            in_clear = Letter(Kind.MESSAGE, "room.not_encrypted", language=letter.language)
+            return await outbound.send_in_clear(row.room_id, content(in_clear), row.txn_id)
 
     async def kept(self, batch: Batch) -> str:
         """Keep a batch, then ring for those who wait for it."""
@@ -111,7 +124,8 @@ class Flow:
             try:
                 since = await self.receive(since)
                 await self.member.keep_up()
-                self.connected = True
+                if not self.connected:
+                    self.connected, self.connected_since = True, now()
                 self.synced.set()
             except (Unreachable, MatrixError) as failed:
                 if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
@@ -122,15 +136,28 @@ class Flow:
             except OperatorError as failed:
                 log.error("sync.not_kept", reason=failed.code)
                 await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception as fault:  # ours: reported, and tried again, while answers and letters go on
+                self.connected = False
+                report(fault, log)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _tell_unreadable(self) -> None:
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
+            # A key may be in what we have not heard yet: nobody is told before we have listened for a while.
+            if (
+                not self.synced.is_set()
+                or not self.connected
+                or now() - self.connected_since < ledger.KEY_GRACE
+            ):
+                continue
             try:
                 if await self.ledger.tell_unreadable(now()):
                     self.relay.bell.set()
             except OperatorError as failed:
                 log.error("waiting.not_told", reason=failed.code)
+            except Exception as fault:
+                report(fault, log)
 
     async def _measure_all(self) -> None:
         await self.synced.wait()
@@ -149,5 +176,5 @@ class Flow:
             metrics.outbox_depth.labels(account).set(await tx.outbox.depth(account))
             metrics.parked.labels(account, "inbox").set(len(await tx.inbox.parked(account)))
             metrics.parked.labels(account, "outbox").set(len(await tx.outbox.parked(account)))
-            metrics.undecryptable_waiting.labels(account).set(len(await tx.waiting.all(account)))
+            metrics.undecryptable_waiting.labels(account).set(await tx.waiting.count(account))
         metrics.one_time_keys.labels(account).set(self.member.one_time_keys or 0)

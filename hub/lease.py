@@ -40,7 +40,7 @@ class Holder:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return None
-        return cls(socket.gethostname(), pid, int(stat.rpartition(")")[2].split()[19]))
+        return cls(_here(), pid, int(stat.rpartition(")")[2].split()[19]))
 
     @classmethod
     def parse(cls, text: str) -> Holder:
@@ -54,7 +54,13 @@ class Holder:
     @property
     def dead(self) -> bool:
         """Whether it surely lives no more; false when it runs elsewhere and nobody can tell."""
-        return self.host == socket.gethostname() and Holder.of(self.pid) != self
+        return self.host == _here() and Holder.of(self.pid) != self
+
+
+def _here() -> str:
+    """This machine since it was booted, seen from this container: where our process ids mean something."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{socket.gethostname()}-{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 @asynccontextmanager
@@ -85,10 +91,10 @@ async def renewed(db: Database, account: str, holder: Holder) -> None:
     while True:
         await asyncio.sleep(RENEWED_EVERY_SECONDS)
         try:
-            async with db.transaction() as tx:
+            async with asyncio.timeout(RENEWED_EVERY_SECONDS), db.transaction() as tx:
                 kept = await tx.leases.acquire(account, str(holder), now(), now() + LASTS)
-        except OperatorError as failed:
-            log.error("lease.not_renewed", reason=failed.code)
+        except (OperatorError, TimeoutError) as failed:
+            log.error("lease.not_renewed", reason=type(failed).__name__)
             kept = now() < until  # a database that is away for a moment takes nothing from us
         else:
             until = now() + LASTS if kept else until

@@ -208,9 +208,14 @@ def data_folder(data: Path) -> Iterator[None]:
 
 
 def master_key(data: Path) -> MasterKey:
-    """The master key from the environment or the data folder; made on a first start."""
+    """The master key from the environment or the data folder; made on a first start, and only then."""
     path = data / "master.key"
-    return MasterKey.from_env() or (MasterKey.load(path) if path.exists() else MasterKey.create(path))
+    found = MasterKey.from_env()
+    if found is not None or path.exists():
+        return found or MasterKey.load(path)
+    if (data / "hub" / "account.sealed").exists() or (data / "parcours.db").exists():
+        raise OperatorError("seal.master_key_missing", path=str(path))
+    return MasterKey.create(path)
 
 
 @asynccontextmanager

@@ -135,7 +135,7 @@ def test_every_cause_is_named_by_its_type_and_place(logged: io.StringIO) -> None
 
 
 def test_libraries_speak_only_what_their_source_says(logged: io.StringIO) -> None:
-    library = logging.getLogger("nio.client")
+    library = logging.getLogger("some.library")
     library.warning("Timed out")
     library.warning("Room %s has %d unknown devices of %s", "!r:hs", 3, CANARY)
     library.warning("Got %(event)s", {"event": CANARY})

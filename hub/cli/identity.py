@@ -59,6 +59,8 @@ async def _show(settings: Settings) -> None:
 
 async def _chain(settings: Settings, account: Account) -> identity.Chain:
     folder = settings.data / "hub" / "keys"
+    if not (folder / f"{account.device_id}.db").exists():  # opening it would make an empty one
+        raise OperatorError("matrix.store_corrupt", path=str(folder))
     client = Client(account.homeserver, account.user_id, account.device_id, folder, account.pickle_key)
     try:
         client.restore_login(account.user_id, account.device_id, account.access_token)

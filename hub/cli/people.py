@@ -55,11 +55,12 @@ async def _create(settings: Settings, name: str, role: Role, display_name: str |
     homeserver = _homeserver(settings)
     user_id = f"@{name}:{homeserver.server_name}"
     person = cast.Credentials(user_id, cast.new_password(), role.value, display_name or name)
-    if await wiring.register(homeserver, person) is None:
-        raise OperatorError("account.exists", user_id=user_id)
+    # Enrolled first, undone when there is no account: an account whose owner nobody knows would be lost.
     master = wiring.master_key(settings.data)
     async with wiring.database(settings, master) as db, db.transaction() as tx:
         await directory.enrol(tx, user_id, role, person.display_name, now())
+        if await wiring.register(homeserver, person) is None:
+            raise OperatorError("account.exists", user_id=user_id)
     tell("account.created", user_id=user_id, role=role)
     sys.stdout.write(json.dumps(asdict(person), ensure_ascii=False) + "\n")
 

@@ -57,8 +57,10 @@ class Relay:
         async with asyncio.TaskGroup() as sending:
             while True:
                 self.bell.clear()
+                # What is on its way while we look may look unsent, and be sent before we act on what we saw.
+                passed_over = frozenset(self._busy)
                 for row in await self._due():
-                    if row.room_id not in self._busy and len(self._busy) < AT_ONCE:
+                    if row.room_id not in passed_over and len(self._busy) < AT_ONCE:
                         self._busy.add(row.room_id)
                         sending.create_task(self._send(row))
                 try:

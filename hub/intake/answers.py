@@ -63,7 +63,10 @@ async def fault(tx: UnitOfWork, row: InboxRow, reference: str, language: Languag
 
 def spoken(person: Person, language: Language) -> Language:
     """The language that a person chose, or else this one."""
-    return Language(person.language) if person.language else language
+    try:
+        return Language(person.language) if person.language else language
+    except ValueError:  # one that this version does not speak
+        return language
 
 
 async def _answer(bots: Bots, tx: UnitOfWork, row: InboxRow, now: datetime, language: Language) -> Letter:

@@ -80,13 +80,24 @@ class Clerk:
             async with self.db.transaction() as tx:
                 if last:
                     await tx.inbox.park(row.id, reference, at)
-                    await queue(tx, row, [await fault(tx, row, reference, self.language)], at)
                 else:
                     await tx.inbox.retry(row.id, at, reference)
+            if last:
+                await self._tell(row, reference)
         except OperatorError as failed:
             await self._wait(failed)
         else:
             self.metrics.events.labels(outcome="parked" if last else "retried").inc()
+
+    async def _tell(self, row: InboxRow, reference: str) -> None:
+        """Tell the sender. What made the row fail may make this fail too: the row is parked all the same."""
+        try:
+            async with self.db.transaction() as tx:
+                await queue(tx, row, [await fault(tx, row, reference, self.language)], now())
+        except OperatorError:
+            raise
+        except Exception as failed:
+            report(failed, log, reference=reference)
 
     async def _wait(self, failed: OperatorError) -> None:
         """The database, not the command: nothing counts, all is tried again."""

@@ -104,6 +104,7 @@ class Ledger:
         self.member.move_on(batch)
         for pin in pins:
             log.warning("identity.changed", sender=pin.user_id)
+            self.metrics.events.labels(outcome="identity_changed").inc()
             self.member.trust.changed_identities.pop(pin.user_id, None)
         self.metrics.events.labels(outcome="kept").inc(added)
         self.metrics.events.labels(outcome="duplicate").inc(len(rows) - added)
@@ -124,7 +125,7 @@ class Ledger:
                     reply_to=event.event_id,
                     mentions=(event.sender,),
                 )
-                cause = f"undecryptable:{event.session_id}"
+                cause = f"undecryptable:{event.room_id}:{event.sender}:{event.session_id}"
                 await tx.outbox.queue(
                     self.account, event.room_id, letter.to_bytes(), cause=cause, step=0, now=now
                 )

@@ -8,7 +8,6 @@ of the loops that know what is being retried, so nothing here loops.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,15 +17,13 @@ import aiohttp
 from nio import AsyncClient, AsyncClientConfig
 from nio.responses import KeysClaimResponse
 from nio.store import SqliteStore
+from peewee import PeeweeException
 
 from hub.errors import OperatorError
 from hub.matrix.olm import HubOlm
 from hub.observe import Log
 
 log = Log(__name__)
-
-# nio warns in sentences about what it then survives; what matters of it is logged here, by code.
-logging.getLogger("nio").setLevel(logging.CRITICAL)
 
 JsonObject = dict[str, Any]
 
@@ -159,16 +156,19 @@ class Client(AsyncClient):
         wanted = {user: dict.fromkeys(names, "signed_curve25519") for user, names in devices.items()}
         answer = await self.call("POST", path("keys", "claim"), {"one_time_keys": wanted})
         # A hostile server's malformed key for one device must not cost the others theirs.
-        for user_id, keys in (answer.get("one_time_keys") or {}).items():
-            for device_id, key in keys.items():
-                claimed = KeysClaimResponse.from_dict(
-                    {"one_time_keys": {user_id: {device_id: key}}, "failures": {}}
-                )
-                if isinstance(claimed, KeysClaimResponse):
-                    try:
-                        self.machine.handle_response(claimed)
-                    except (ValueError, KeyError):
-                        log.warning("keys_claim.malformed")
+        claimed = answer.get("one_time_keys")
+        for user_id, keys in claimed.items() if isinstance(claimed, dict) else ():
+            for device_id, key in keys.items() if isinstance(keys, dict) else ():
+                try:
+                    one = KeysClaimResponse.from_dict(
+                        {"one_time_keys": {user_id: {device_id: key}}, "failures": {}}
+                    )
+                    if isinstance(one, KeysClaimResponse):
+                        self.machine.handle_response(one)
+                except PeeweeException as fault:
+                    raise OperatorError("matrix.store_unwritable", path=self.store_path) from fault
+                except Exception as fault:
+                    log.warning("keys_claim.malformed", reason=type(fault).__name__)
 
     async def room_send(self, *_: Any, **__: Any) -> NoReturn:
         """Closed: nio's own sending may fall back to plaintext. Use ``outbound.Outbound.send``."""

@@ -97,7 +97,7 @@ async def establish(client: Client, account: Account, file: AccountFile) -> Acco
     await _sign_device(client, seeds, device)
     if not (await chain(client, seeds)).whole:
         raise OperatorError("identity.chain_broken", user_id=account.user_id, device_id=account.device_id)
-    client.machine.device_keys_object = (await published(client))[2]
+    client.machine.device_keys_object = _vouched(client, seeds)
     return account
 
 
@@ -135,17 +135,37 @@ async def _with_password(client: Client, account: Account, url_path: str, conten
 
 
 async def _sign_device(client: Client, seeds: Seeds, device: JsonObject) -> None:
+    """Sign our device as we know it. What the server shows of it is compared, and never signed: it could show
+    keys of its own, and would then hold our signature over them."""
     if not device:
         raise OperatorError("identity.device_unknown", device_id=client.device_id)
-    bare = {key: value for key, value in device.items() if key not in ("signatures", "unsigned")}
-    signature = signing.sign(bare, seeds.self_signing)
-    signer = f"ed25519:{signing.public_key(seeds.self_signing)}"
-    bare["signatures"] = {client.user_id: {signer: signature}}
+    ours = _vouched(client, seeds)
+    if device.get("keys") != ours["keys"]:
+        raise OperatorError("identity.chain_broken", user_id=client.user_id, device_id=str(client.device_id))
     answer = await client.call(
-        "POST", path("keys", "signatures", "upload"), {client.user_id: {str(client.device_id): bare}}
+        "POST", path("keys", "signatures", "upload"), {client.user_id: {str(client.device_id): ours}}
     )
     if answer.get("failures"):
         raise OperatorError("identity.signature_refused", device_id=client.device_id)
+
+
+def _vouched(client: Client, seeds: Seeds) -> JsonObject:
+    """Our device keys, signed by the device itself and by our self-signing key."""
+    olm, device_id = client.machine, str(client.device_id)
+    keys = {f"{kind}:{device_id}": key for kind, key in olm.account.identity_keys.items()}
+    device: JsonObject = {
+        "user_id": client.user_id,
+        "device_id": device_id,
+        "algorithms": list(olm._algorithms),
+        "keys": keys,
+    }
+    device["signatures"] = {
+        client.user_id: {
+            f"ed25519:{device_id}": olm.sign_json(device),
+            f"ed25519:{signing.public_key(seeds.self_signing)}": signing.sign(device, seeds.self_signing),
+        }
+    }
+    return device
 
 
 async def _store_secrets(client: Client, seeds: Seeds, recovery: RecoveryKey) -> None:

@@ -8,6 +8,7 @@ Nothing here moves on: a batch that was not kept is asked for again, and every s
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nio.crypto import InboundGroupSession
-from nio.events import RoomKeyEvent, ToDeviceEvent
+from nio.events import EncryptedToDeviceEvent, RoomKeyEvent, ToDeviceEvent
+from peewee import PeeweeException
 
-from hub.matrix.client import JsonObject, MatrixError, path
+from hub.errors import OperatorError
+from hub.matrix.client import JsonObject, MatrixError, Unreachable, path
 from hub.matrix.rooms import MEGOLM, Room
 from hub.matrix.trust import Verdict
-from hub.observe import Log
+from hub.observe import Log, report
 
 if TYPE_CHECKING:
     from hub.matrix.member import Member
@@ -29,6 +32,7 @@ log = Log(__name__)
 
 TIMELINE_LIMIT = 100
 BACKFILL_PAGE = 500
+_SESSION_ID = re.compile(r"[A-Za-z0-9+/]{43}")
 LONG_POLL_MS = 30_000
 _REPLY_GRACE_SECONDS = 30.0
 
@@ -131,6 +135,8 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     answer = await member.client.call(
         "GET", path("sync", **query), timeout=timeout_ms / 1000 + _REPLY_GRACE_SECONDS
     )
+    if not isinstance(answer.get("next_batch"), str):
+        raise Unreachable("a sync without a position")
     # To-device messages open once only: what came with an attempt that failed must not be forgotten.
     member.new_keys |= _take_in_to_device(member, answer)
     _take_in_devices(member, answer)
@@ -172,7 +178,11 @@ def decrypt(member: Member, synced: Synced) -> Batch:
     unread: list[Undecryptable] = []
     for timeline in synced.timelines:
         for raw in _since_invitation(member, timeline):
-            event = open_event(member, timeline.room.room_id, raw)
+            try:
+                event = open_event(member, timeline.room.room_id, raw)
+            except Exception as fault:  # whatever somebody sent: the others' messages do not wait for it
+                report(fault, log)
+                continue
             if isinstance(event, Received):
                 read.append(event)
             elif event is not None:
@@ -232,6 +242,8 @@ def open_event(member: Member, room_id: str, raw: Mapping[str, Any]) -> Received
         or not isinstance(ciphertext, str)
     ):
         return None
+    if _SESSION_ID.fullmatch(session_id) is None:
+        return None  # an Ed25519 key in unpadded base64, or nothing that anybody could ever read
     opened = _decrypted(member.client.machine.inbound_sessions(room_id, session_id), room_id, ciphertext)
     if opened is None:
         return Undecryptable(event_id, room_id, sender, plain.sent_at, session_id, raw)
@@ -275,12 +287,16 @@ def _take_in_to_device(member: Member, answer: Mapping[str, Any]) -> frozenset[t
         for raw in _list(_dict(answer.get("to_device")).get("events")):
             try:
                 event = ToDeviceEvent.parse_event(raw)
-                opened = olm.handle_to_device_event(event) if event is not None else None
+                # Verification and key requests are not for nio's half-made handlers.
+                encrypted = isinstance(event, EncryptedToDeviceEvent)
+                opened = olm.handle_to_device_event(event) if encrypted else None
+            except PeeweeException as fault:
+                raise OperatorError("matrix.store_unwritable", path=member.client.store_path) from fault
             except Exception as fault:
                 # Anybody may send us anything: one message must not cost us the keys behind it.
                 log.warning("to_device.malformed", reason=type(fault).__name__)
                 continue
-            if isinstance(opened, RoomKeyEvent):
+            if isinstance(opened, RoomKeyEvent) and olm.inbound_sessions(opened.room_id, opened.session_id):
                 arrived.add((opened.room_id, opened.session_id))
     return frozenset(arrived)
 
@@ -289,7 +305,8 @@ def _take_in_devices(member: Member, answer: Mapping[str, Any]) -> None:
     lists = _dict(answer.get("device_lists"))
     member.trust.mark_stale(user for user in _list(lists.get("changed")) if isinstance(user, str))
     for user in _list(lists.get("left")):
-        member.trust.people.pop(user, None)
+        if isinstance(user, str):
+            member.trust.people.pop(user, None)
     count = _dict(answer.get("device_one_time_keys_count")).get("signed_curve25519", 0)
     member.one_time_keys = count if isinstance(count, int) else 0
     unused = answer.get("device_unused_fallback_key_types")
@@ -345,7 +362,8 @@ async def _missing(member: Member, timeline: Timeline, until: str | None) -> lis
         chunk = [event for event in _list(page.get("chunk")) if isinstance(event, dict)]
         found += chunk
         arrived = timeline.newly_joined and any(_is_arrival(member, event) for event in chunk)
-        at = page.get("end") if chunk and not arrived else None
+        following = page.get("end")
+        at = following if isinstance(following, str) and following != at and not arrived else None
     log.info("sync.gap_filled", room=timeline.room.room_id, count=len(found))
     return found[::-1]
 

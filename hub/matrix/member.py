@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
+from uuid import uuid4
 
 from hub.errors import OperatorError
-from hub.matrix import identity
+from hub.matrix import identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.client import Client, MatrixError, Unreachable, path
 from hub.matrix.inbound import Batch
@@ -60,8 +61,11 @@ class Member:
             await client.close()
             if isinstance(fault, Unreachable):
                 raise OperatorError("homeserver.unreachable", url=account.homeserver) from fault
+            if isinstance(fault, MatrixError):
+                raise OperatorError("account.keys_refused", errcode=fault.errcode) from fault
             raise
-        return cls(account, client, TrustBook(client, pins, policy))
+        own_master_key = signing.public_key(account.seeds.master) if account.seeds else None
+        return cls(account, client, TrustBook(client, pins, policy, own_master_key))
 
     async def close(self) -> None:
         """Close connections; what was not sent stays in the outbox."""
@@ -81,11 +85,10 @@ class Member:
         olm = self.client.machine
         if olm.wedged_devices:
             await self.client.claim_keys(olm.get_users_for_key_claiming())
-        for message in list(olm.outgoing_to_device_messages):
-            await self.client.call(
-                "PUT", path("sendToDevice", message.type, new_device_id()), message.as_dict()
-            )
-            olm.outgoing_to_device_messages.remove(message)
+            olm.wedged_devices.clear()  # who had no key to claim is tried when it fails again
+        while olm.outgoing_to_device_messages:
+            message = olm.outgoing_to_device_messages.pop(0)
+            await self.client.call("PUT", path("sendToDevice", message.type, uuid4().hex), message.as_dict())
 
     async def join(self, room_id: str) -> str:
         """Join a room we were invited to; joining twice is joining once. Returns the room id."""

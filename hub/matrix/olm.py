@@ -7,6 +7,7 @@ leaves either all of a sync's keys or none of them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from nio.api import Api
 from nio.crypto import InboundGroupSession, OlmDevice, Session
 from nio.crypto.olm_machine import Olm
 from nio.events import UnknownToDeviceEvent
+from nio.store import MegolmInboundSessions
 from unpaddedbase64 import encode_base64
 
 from hub.observe import Log
@@ -47,8 +49,16 @@ class HubOlm(Olm):
     @contextmanager
     def together(self) -> Iterator[None]:
         """Write everything of this block to the key store at once, or not at all."""
-        with self.store.database.atomic():
-            yield
+        try:
+            with self.store.database.atomic():
+                yield
+        except BaseException:
+            # Memory is ahead of what was written: go back to the disk's state, so that a repetition succeeds.
+            self.load()
+            kept = self.store.load_account()
+            if kept is not None:
+                self.account = kept
+            raise
 
     def create_group_session(
         self, sender_key: str, sender_fp_key: str, room_id: str, session_id: str, session_key: str
@@ -67,6 +77,24 @@ class HubOlm(Olm):
             return
         self.inbound_group_store._entries[room_id][sender_key][session_id] = session
         self.save_inbound_group_session(session)
+
+    def save_inbound_group_session(self, session: InboundGroupSession) -> None:
+        """Keep each copy of a session by itself.
+
+        nio's table knows one row a session id: somebody who passes on another's session, shortened or under
+        another room, would replace it there, to be found at the next start.
+        """
+        copy = hashlib.sha256(f"{session.room_id} {session.sender_key}".encode()).hexdigest()[:16]
+        store, row = self.store, MegolmInboundSessions
+        with store.database.bind_ctx(store.models):
+            row.replace(
+                sender_key=session.sender_key,
+                account=store._get_account(),
+                fp_key=session.ed25519,
+                room_id=session.room_id,
+                session=session.pickle(store.pickle_key),
+                session_id=f"{session.id} {copy}",
+            ).execute()
 
     def decrypt(self, sender: str, sender_key: str, message: Any) -> Any:
         """Save the account after a one-time key was used; survive a message that names an unknown one."""
@@ -125,7 +153,8 @@ class HubOlm(Olm):
     def fresh_fallback_key(self) -> JsonObject:
         """A new signed fallback key for ``/keys/upload``, so that a drained pool never makes us deaf."""
         account = self.account._account
-        account.generate_fallback_key()
+        if not account.fallback_key:  # one that did not get published yet is still the one to publish
+            account.generate_fallback_key()
         signed: JsonObject = {}
         for key_id, key in account.fallback_key.items():
             body: JsonObject = {"key": key.to_base64(), "fallback": True}

@@ -8,6 +8,7 @@ ones get it from here on; a device that may no longer read makes a new key. So a
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hub.matrix.member import Member
 
 DEVICES_PER_REQUEST = 20
+SHORTEST_ROTATION_MS = 3_600_000  # no administrator of a room can make every message a new key
 CLAIM_AGAIN_SECONDS = 60.0  # a device without one-time keys is not asked for one with every message
 
 
@@ -82,7 +84,9 @@ class Outbound:
             except MatrixError as refused:
                 if refused.errcode != "M_NOT_FOUND":
                     raise
-                return self.member.rooms.update(replace(room, encrypted=False))
+                # A sync may have brought encryption, or a leave, meanwhile: what it said stands.
+                now = self.member.rooms[room_id]
+                return now if now.encrypted else self.member.rooms.update(replace(now, encrypted=False))
             event = {"type": "m.room.encryption", "state_key": "", "content": found}
             room = self.member.rooms.update(self.member.rooms[room_id].after(event))
         return room
@@ -98,9 +102,15 @@ class Outbound:
         await self._withhold(room.room_id, session, refused, "m.unverified")
         relation = content.get("m.relates_to")
         inner = {key: value for key, value in content.items() if key != "m.relates_to"}
-        encrypted: JsonObject = dict(
-            self.member.client.machine.group_encrypt(room.room_id, {"type": kind, "content": inner})
-        )
+        plaintext = json.dumps({"room_id": room.room_id, "type": kind, "content": inner}, ensure_ascii=False)
+        encrypted: JsonObject = {
+            "algorithm": MEGOLM,
+            "ciphertext": session._session.encrypt(plaintext.encode()).to_base64(),
+            "session_id": session.id,
+            "sender_key": self.member.client.machine.account.identity_keys["curve25519"],
+            "device_id": self.member.client.device_id,
+        }
+        session.message_count += 1
         if relation is not None:
             encrypted["m.relates_to"] = relation
         return encrypted
@@ -113,8 +123,7 @@ class Outbound:
             olm.create_outbound_group_session(room.room_id)
             session = olm.outbound_group_sessions[room.room_id]
             session.max_messages = room.rotation_messages
-            session.max_age = timedelta(milliseconds=room.rotation_ms)
-            session.shared = True  # to nio "shared" means "may encrypt"; who holds it is our own account
+            session.max_age = timedelta(milliseconds=max(room.rotation_ms, SHORTEST_ROTATION_MS))
         return session
 
     async def _share(
@@ -152,10 +161,11 @@ class Outbound:
             if self.member.client.machine.session_store.get(device.curve25519) is not None:
                 continue
             if now - self._claimed.get(name, float("-inf")) >= CLAIM_AGAIN_SECONDS:
-                self._claimed[name] = now
                 wanted[device.user_id].append(device.device_id)
         if wanted:
             await self.member.client.claim_keys(wanted)
+            # Only once it was answered: a claim that failed is made again with the next attempt.
+            self._claimed.update({(user, name): now for user, names in wanted.items() for name in names})
 
     async def _withhold(
         self, room_id: str, session: OutboundGroupSession, devices: Iterable[TrustedDevice], code: str

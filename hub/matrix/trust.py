@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 from nio.crypto import InboundGroupSession
 from nio.responses import KeysQueryResponse
+from peewee import PeeweeException
 
+from hub.errors import OperatorError
 from hub.matrix import signing
 from hub.matrix.client import Client, path
-from hub.observe import Log
+from hub.observe import Log, report
 
 log = Log(__name__)
 
@@ -123,6 +125,8 @@ class TrustBook:
     client: Client
     pins: Pins
     policy: Policy = field(default_factory=Policy)
+    own_master_key: str | None = None
+    """Ours: whatever the server shows under another one is not us, and gets nothing."""
     people: dict[str, Person] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     changed_identities: dict[str, Pin] = field(default_factory=dict)
@@ -153,13 +157,14 @@ class TrustBook:
                 answer = await self.client.call(
                     "POST", path("keys", "query"), {"device_keys": {user: [] for user in asked}}
                 )
-                for user_id in asked:
+                # Whose server did not answer stays as known so far, and is asked about again.
+                answered = {user for user in asked if isinstance(_of(answer, "device_keys").get(user), dict)}
+                self.stale |= asked - answered
+                for user_id in answered:
                     await self._learn(user_id, answer)
             except BaseException:
                 self.stale |= asked
                 raise
-            for server in answer.get("failures") or {}:
-                self.stale |= {user for user in asked if user.endswith(f":{server}")}
 
     async def recipients(
         self, users: Iterable[str], *, warning: bool = False
@@ -182,21 +187,29 @@ class TrustBook:
         verdicts = [self.policy.judge(self.people.get(sender), session) for session in sessions]
         return min(verdicts, key=list(Verdict).index, default=Verdict.UNKNOWN_DEVICE)
 
+    def _tell_nio(self, user_id: str, devices: Mapping[str, Any]) -> None:
+        """Let the Olm machine know devices that proved themselves. It is not built for a hostile server."""
+        try:
+            parsed = KeysQueryResponse.from_dict({"device_keys": {user_id: devices}, "failures": {}})
+            if isinstance(parsed, KeysQueryResponse):
+                self.client.machine.handle_response(parsed)
+        except PeeweeException as fault:
+            raise OperatorError("matrix.store_unwritable", path=self.client.store_path) from fault
+        except Exception as fault:
+            report(fault, log)
+
     async def _learn(self, user_id: str, answer: Mapping[str, Any]) -> None:
-        device_keys = _of(answer, "device_keys", user_id)
-        # One person at a time: a malformed device of one must not cost us the devices of all.
-        parsed = KeysQueryResponse.from_dict({"device_keys": {user_id: device_keys}, "failures": {}})
-        if isinstance(parsed, KeysQueryResponse):
-            self.client.machine.handle_response(parsed)
-        else:
-            log.warning("keys_query.malformed")
-            device_keys = {}
         master_key, self_signing_key = _identity(user_id, answer)
+        if user_id == self.client.user_id and master_key != self.own_master_key:
+            log.error("identity.replaced", account=user_id)
+            self_signing_key = None
+        published = _of(_of(answer, "device_keys"), user_id)
         devices = tuple(
             device
-            for device_id, keys in device_keys.items()
+            for device_id, keys in published.items()
             if (device := _device(user_id, device_id, keys, self_signing_key)) is not None
         )
+        self._tell_nio(user_id, {device.device_id: published[device.device_id] for device in devices})
         pin = None
         if master_key is not None and user_id != self.client.user_id:
             pin = await self.pins.pin(user_id, master_key)
@@ -206,15 +219,15 @@ class TrustBook:
         self.people[user_id] = Person(devices, pin)
 
 
-def _of(answer: Mapping[str, Any], kind: str, user_id: str) -> dict[str, Any]:
-    found = answer.get(kind)
-    value = found.get(user_id) if isinstance(found, dict) else None
+def _of(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def _identity(user_id: str, answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """A person's master and self-signing keys, as far as the first vouches for the second."""
-    master, self_signing = _of(answer, "master_keys", user_id), _of(answer, "self_signing_keys", user_id)
+    master = _of(_of(answer, "master_keys"), user_id)
+    self_signing = _of(_of(answer, "self_signing_keys"), user_id)
     master_key, signing_key = (
         _only_key(user_id, "master", master),
         _only_key(user_id, "self_signing", self_signing),

@@ -100,6 +100,8 @@ def setup_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     for package in OURS:
         logging.getLogger(package).setLevel(settings.level)
+    # nio warns in sentences about what it then survives; what matters of it is logged by us, by code.
+    logging.getLogger("nio").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a broken log call would print its arguments
     sys.excepthook = _uncaught

@@ -59,8 +59,8 @@ class Inbox:
             row = found.first()
             if row is None:
                 return None
-            self._keys.learn(row.room_id, row.key_id, row.wrapped)
             try:
+                self._keys.learn(row.room_id, row.key_id, row.wrapped)
                 return _incoming(row, await self._keys.unseal(row.payload, _aad(row)))
             except (KeyErased, SealBroken) as shut:
                 await _QUEUE.pass_by(self._connection, row.id, shut, now)

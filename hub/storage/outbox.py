@@ -72,8 +72,8 @@ class Outbox:
         rows = await self._connection.execute(_QUEUE.due, {"account": account, "now": now, "limit": limit})
         due = []
         for row in rows:
-            self._keys.learn(row.room_id, row.key_id, row.wrapped)
             try:
+                self._keys.learn(row.room_id, row.key_id, row.wrapped)
                 due.append(await self._open(row))
             except (KeyErased, SealBroken) as shut:
                 await _QUEUE.pass_by(self._connection, row.id, shut, now)

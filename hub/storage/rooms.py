@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from sqlalchemy import and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.seal import KeyErased
+from hub.observe import Log
+from hub.seal import KeyErased, SealBroken
 from hub.storage.keys import LIVING, Keys, identity
 from hub.storage.tables import data_keys, insert, rooms
+
+log = Log(__name__)
 
 _row = rooms.c
 _ALL = (
@@ -39,14 +42,16 @@ class Rooms:
         await self._connection.execute(_SAVE, {"account": account, "room_id": room_id, "payload": box})
 
     async def all(self, account: str) -> Mapping[str, bytes]:
-        """Room id → description; rooms whose key was erased are left out."""
+        """Room id → description; rooms whose key was erased, or whose row was altered, are left out."""
         found: dict[str, bytes] = {}
         for row in await self._connection.execute(_ALL, {"account": account}):
-            self._keys.learn(row.room_id, row.key_id, row.wrapped)
             try:
+                self._keys.learn(row.room_id, row.key_id, row.wrapped)
                 found[row.room_id] = await self._keys.unseal(
                     row.payload, identity("rooms", account, row.room_id)
                 )
             except KeyErased:
                 continue
+            except SealBroken:
+                log.error("row.does_not_open", kind="rooms", room=row.room_id)
         return found

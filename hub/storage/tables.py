@@ -113,7 +113,7 @@ inbox = Table(
     UniqueConstraint("account", "event_id"),
     # One Megolm message counts once, whatever event carries it: the specification's replay check, kept over
     # restarts.
-    UniqueConstraint("account", "session_id", "message_index"),
+    UniqueConstraint("account", "session_id", "message_index", "sender"),
 )
 # Partial: the queues stay as quick as their backlog is short, however many rows were dealt with before.
 Index("ix_inbox_new", inbox.c.account, inbox.c.id, sqlite_where=_NEW, postgresql_where=_NEW)

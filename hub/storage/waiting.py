@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Row, and_, bindparam, delete, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.observe import Log
@@ -28,6 +28,7 @@ _ALL = (
 )
 _OF_SESSION = _ALL.where(_row.room_id == bindparam("room_id"), _row.session_id == bindparam("session_id"))
 _OVERDUE = _ALL.where(~_row.told, _row.since < bindparam("before", type_=Moment))
+_COUNT = select(func.count()).select_from(waiting).where(_MINE)
 _TOLD = update(waiting).where(_THIS).values(told=True)
 _REMOVE = delete(waiting).where(_THIS)
 
@@ -67,6 +68,10 @@ class WaitingRoom:
             )
         )
 
+    async def count(self, account: str) -> int:
+        """How many wait, told or not."""
+        return int((await self._connection.execute(_COUNT, {"account": account})).scalar_one())
+
     async def all(self, account: str) -> list[Waiting]:
         return await self._read(await self._connection.execute(_ALL, {"account": account}))
 
@@ -86,8 +91,8 @@ class WaitingRoom:
     async def _read(self, rows: Iterable[Row[*tuple[object, ...]]]) -> list[Waiting]:
         events = []
         for row in rows:
-            self._keys.learn(row.room_id, row.key_id, row.wrapped)
             try:
+                self._keys.learn(row.room_id, row.key_id, row.wrapped)
                 payload = await self._keys.unseal(row.payload, _aad(row))
             except KeyErased:
                 await self.remove(row.account, row.event_id)

@@ -56,7 +56,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_inbox"),
         sa.UniqueConstraint("account", "event_id", name="uq_inbox_account_event_id"),
         sa.UniqueConstraint(
-            "account", "session_id", "message_index", name="uq_inbox_account_session_id_message_index"
+            "account",
+            "session_id",
+            "message_index",
+            "sender",
+            name="uq_inbox_account_session_id_message_index_sender",
         ),
     )
     _partial_index("ix_inbox_new", "inbox", ["account", "id"], "state = 'new'")
