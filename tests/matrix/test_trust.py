@@ -28,17 +28,17 @@ class Keys:
         self.master, self.self_signing, self.phone = (secrets.token_bytes(32).hex() for _ in range(3))
         self.curve25519 = encode_base64(secrets.token_bytes(32))
 
-    def published(self, *, cross_signed: bool = True) -> JsonObject:
+    def published(self, *, cross_signed: bool = True, user_id: str = ALICE) -> JsonObject:
         """What ``/keys/query`` answers."""
-        master = {"user_id": ALICE, "usage": ["master"], "keys": named(signing.public_key(self.master))}
+        master = {"user_id": user_id, "usage": ["master"], "keys": named(signing.public_key(self.master))}
         signer = {
-            "user_id": ALICE,
+            "user_id": user_id,
             "usage": ["self_signing"],
             "keys": named(signing.public_key(self.self_signing)),
         }
-        signer["signatures"] = {ALICE: {name(self.master): signing.sign(signer, self.master)}}
+        signer["signatures"] = {user_id: {name(self.master): signing.sign(signer, self.master)}}
         device: JsonObject = {
-            "user_id": ALICE,
+            "user_id": user_id,
             "device_id": PHONE,
             "algorithms": [],
             "keys": {
@@ -49,11 +49,11 @@ class Keys:
         signatures = {f"ed25519:{PHONE}": signing.sign(device, self.phone)}
         if cross_signed:
             signatures[name(self.self_signing)] = signing.sign(device, self.self_signing)
-        device["signatures"] = {ALICE: signatures}
+        device["signatures"] = {user_id: signatures}
         return {
-            "master_keys": {ALICE: master},
-            "self_signing_keys": {ALICE: signer},
-            "device_keys": {ALICE: {PHONE: device}},
+            "master_keys": {user_id: master},
+            "self_signing_keys": {user_id: signer},
+            "device_keys": {user_id: {PHONE: device}},
         }
 
 
