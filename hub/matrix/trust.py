@@ -7,6 +7,7 @@ a later change is remembered and reported, never silently followed. nio's own tr
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,8 @@ from hub.matrix.client import Client, path
 from hub.observe import Log, report
 
 log = Log(__name__)
+
+SIGNING_SECONDS = 5.0
 
 
 class Verdict(StrEnum):
@@ -132,6 +135,7 @@ class TrustBook:
     changed_identities: dict[str, Pin] = field(default_factory=dict)
     """People seen under a master key that is not the pinned one; the flow reports them."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _unsigned_since: dict[str, float] = field(default_factory=dict)
 
     def mark_stale(self, users: Iterable[str]) -> None:
         """These people's devices changed: ask again before the next decision."""
@@ -187,6 +191,24 @@ class TrustBook:
         verdicts = [self.policy.judge(self.people.get(sender), session) for session in sessions]
         return min(verdicts, key=list(Verdict).index, default=Verdict.UNKNOWN_DEVICE)
 
+    def _notice_change(self, pin: Pin, devices: Iterable[TrustedDevice]) -> None:
+        """Have a changed identity reported, once.
+
+        A client publishes its new identity first and signs its device with it a moment later. The report
+        waits for that moment, so that the person can read it, but not long: a forger may never sign.
+        """
+        known = self.people.get(pin.user_id)
+        if not pin.changed_to:
+            self._unsigned_since.pop(pin.user_id, None)
+        elif known is None or known.pin != pin or pin.user_id in self._unsigned_since:
+            since = self._unsigned_since.setdefault(pin.user_id, time.monotonic())
+            signed = any(device.cross_signed for device in devices)
+            if signed or time.monotonic() - since > SIGNING_SECONDS:
+                del self._unsigned_since[pin.user_id]
+                self.changed_identities[pin.user_id] = pin
+            else:
+                self.stale.add(pin.user_id)
+
     def _tell_nio(self, user_id: str, devices: Mapping[str, Any]) -> None:
         """Let the Olm machine know devices that proved themselves. It is not built for a hostile server."""
         try:
@@ -213,9 +235,7 @@ class TrustBook:
         pin = None
         if master_key is not None and user_id != self.client.user_id:
             pin = await self.pins.pin(user_id, master_key)
-            before = self.people.get(user_id)
-            if pin.changed_to and (before is None or before.pin != pin):
-                self.changed_identities[user_id] = pin
+            self._notice_change(pin, devices)
         self.people[user_id] = Person(devices, pin)
 
 
