@@ -9,7 +9,7 @@ help:
 	@echo 'make run     start Parcours with a homeserver of its own and fictional people; Ctrl-C stops it'
 	@echo 'make check   style, types, layers and the tests that need no server'
 	@echo 'make test    everything: check, and the tests with real homeservers, databases, clients and browser'
-	@echo 'make chaos   only the tests that kill processes'
+	@echo 'make chaos   only the tests that kill processes, for longer (COMMANDS=1000 KILLS=40 SEED=0)'
 	@echo 'make lock    lock the versions that pyproject.toml asks for (UPGRADE=--upgrade: the newest ones)'
 
 run:
@@ -32,8 +32,14 @@ check: lint
 test: setup lint
 	@$(PYTHON) -m pytest
 
+# The long form; with SEED, as once before.
+COMMANDS := 1000
+KILLS := 40
+SEED := 0
+
 chaos: setup
-	@$(PYTHON) -m pytest -m chaos
+	@PARCOURS_CHAOS_COMMANDS=$(COMMANDS) PARCOURS_CHAOS_KILLS=$(KILLS) PARCOURS_CHAOS_SEED=$(SEED) \
+		$(PYTHON) -m pytest -m chaos
 
 # Hashes for every file, and no word of where the packages came from.
 COMPILE := $(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps \

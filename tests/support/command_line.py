@@ -29,8 +29,9 @@ class Up:
     @property
     def ready(self) -> dict[str, str]:
         """What follows READY."""
-        line = next(line for line in self.lines if line.startswith("READY "))
-        found: dict[str, str] = json.loads(line.removeprefix("READY "))
+        lines = [line for line in self.lines if line.startswith("READY ")]
+        assert lines, "\n".join(self.lines)
+        found: dict[str, str] = json.loads(lines[0].removeprefix("READY "))
         return found
 
     async def ended(self) -> int:
