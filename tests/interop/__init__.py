@@ -1,4 +1,6 @@
-"""The hub and other Matrix clients: what lives here talks to it through a real homeserver, never by import.
+"""The hub and other Matrix clients, who talk to it through a real homeserver and know nothing else of it.
+
+The tests import the hub only to enrol people, to accept identities and to compare sentences.
 
 `js.py` drives matrix-js-sdk with its Rust crypto, the engine of Element Web (`npm ci` in this folder installs
 it); the fixture `people` in `conftest.py` makes its users. Another client is another driver beside `js.py`.
