@@ -29,7 +29,7 @@ from hub.matrix.inbound import Batch, decrypt, fill_gaps, sync, trust
 from hub.matrix.member import Member
 from hub.matrix.outbound import NotEncrypted
 from hub.observe import Log, Metrics, report
-from hub.storage.engine import Database
+from hub.storage.engine import Transactions
 from hub.storage.rows import InboxRow, OutboxRow
 from hub.storage.unit_of_work import UnitOfWork
 
@@ -44,7 +44,7 @@ class Flow:
     """One account's messages, from the homeserver and back."""
 
     member: Member
-    db: Database
+    db: Transactions
     bots: Bots
     ledger: Ledger
     metrics: Metrics

@@ -18,6 +18,7 @@ from hub.delivery.relay import now
 from hub.errors import OperatorError
 from hub.observe import Log
 from hub.storage.engine import Database
+from hub.storage.unit_of_work import UnitOfWork
 
 log = Log(__name__)
 
@@ -61,6 +62,27 @@ def _here() -> str:
     """This machine since it was booted, seen from this container: where our process ids mean something."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{socket.gethostname()}-{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The database, written to for an account by the one who holds its lease.
+
+    A process that slept through the end of its lease wakes up in the middle of what it did: its next
+    transaction finds another holder and writes nothing.
+    """
+
+    db: Database
+    account: str
+    holder: Holder
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+        """As ``Database.transaction``; raises OperatorError ``lease.lost`` once another holds the lease."""
+        async with self.db.transaction() as tx:
+            if not await tx.leases.held_by(self.account, str(self.holder)):
+                raise OperatorError("lease.lost", account=self.account)
+            yield tx
 
 
 @asynccontextmanager

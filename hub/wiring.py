@@ -37,7 +37,7 @@ from hub.matrix.member import Member, new_account
 from hub.matrix.trust import Pin, Policy
 from hub.observe import Log, Metrics
 from hub.seal import MasterKey, Vault
-from hub.storage.engine import Database
+from hub.storage.engine import Database, Transactions
 from hub.terminal import cast
 
 log = Log(__name__)
@@ -102,7 +102,7 @@ async def running(settings: Settings, on_step: Step) -> AsyncIterator[Running]:
         member = await stack.enter_async_context(_signed_in(settings, file, account, db))
         on_step("start.sync")
         metrics = Metrics.create()
-        flow = assemble(settings, db, member, metrics)
+        flow = assemble(settings, lease.Spoken(db, account.name, holder), member, metrics)
         together = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
             together.create_task(flow.run()),
@@ -115,7 +115,7 @@ async def running(settings: Settings, on_step: Step) -> AsyncIterator[Running]:
             task.cancel()
 
 
-def assemble(settings: Settings, db: Database, member: Member, metrics: Metrics) -> Flow:
+def assemble(settings: Settings, db: Transactions, member: Member, metrics: Metrics) -> Flow:
     """The way of a message, joined to this account and database."""
     names = (settings.hub.display_name, member.user_id, f"@{settings.hub.localpart}")
     bots, language = Bots(*BOTS), Language(settings.language)

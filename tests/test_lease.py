@@ -71,3 +71,21 @@ def test_a_process_that_got_the_number_of_another_is_not_taken_for_it() -> None:
     assert not me.dead
     assert Holder.parse(str(me)) == me
     assert Holder(me.host, me.pid, me.started - 1).dead
+
+
+async def test_a_process_that_slept_through_its_lease_writes_nothing_more(database: Database) -> None:
+    async with lease.held(database, ACCOUNT, os.getpid()) as holder:
+        spoken = lease.Spoken(database, ACCOUNT, holder)
+        async with spoken.transaction() as tx:
+            await tx.sync.save(ACCOUNT, "ours", now())
+        async with database.transaction() as tx:
+            later = now() + 2 * lease.LASTS
+            assert await tx.leases.acquire(ACCOUNT, str(Holder("other", 1, 1)), later, later)
+        with pytest.raises(OperatorError) as lost:
+            async with spoken.transaction() as tx:
+                await tx.sync.save(ACCOUNT, "too late", now())
+        assert lost.value.code == "lease.lost"
+        async with database.transaction() as tx:
+            position = await tx.sync.load(ACCOUNT)
+    assert position is not None
+    assert position.next_batch == "ours"

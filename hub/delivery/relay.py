@@ -16,7 +16,7 @@ from hub.errors import OperatorError
 from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.outbound import NotInRoom
 from hub.observe import Log, Metrics, report
-from hub.storage.engine import Database
+from hub.storage.engine import Transactions
 from hub.storage.rows import OutboxRow
 
 log = Log(__name__)
@@ -44,7 +44,7 @@ def backoff(attempts: int) -> timedelta:
 class Relay:
     """Sends the outbox of one account. Ring :attr:`bell` when something was queued."""
 
-    db: Database
+    db: Transactions
     account: str
     deliver: Deliver
     metrics: Metrics

@@ -16,7 +16,7 @@ from hub.errors import OperatorError
 from hub.intake.answers import fault, queue
 from hub.locale import Language
 from hub.observe import Log, Metrics, report
-from hub.storage.engine import Database
+from hub.storage.engine import Transactions
 from hub.storage.rows import InboxRow
 from hub.storage.unit_of_work import UnitOfWork
 
@@ -33,7 +33,7 @@ Answer = Callable[[UnitOfWork, InboxRow], Awaitable[None]]
 class Clerk:
     """Answers the inbox of one account. Ring :attr:`bell` when something came in."""
 
-    db: Database
+    db: Transactions
     account: str
     answer: Answer
     metrics: Metrics

@@ -20,7 +20,7 @@ from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import Pin
 from hub.observe import Log, Metrics
-from hub.storage.engine import Database
+from hub.storage.engine import Transactions
 from hub.storage.rows import Waiting
 
 log = Log(__name__)
@@ -33,7 +33,7 @@ KEY_GRACE = timedelta(seconds=30)
 class Ledger:
     """The inbox, the waiting room and the sync position of one account."""
 
-    db: Database
+    db: Transactions
     member: Member
     address: Address
     metrics: Metrics

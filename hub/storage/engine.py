@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
@@ -24,6 +24,14 @@ from hub.storage.unit_of_work import UnitOfWork
 log = Log(__name__)
 
 _ENGINES = {"sqlite+aiosqlite": sqlite.engine, "postgresql+asyncpg": postgresql.engine}
+
+
+class Transactions(Protocol):
+    """Whatever a unit of work can be had from: a database, or one that is written to on somebody's behalf."""
+
+    def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Commit on a clean exit; roll back on any exception."""
+        ...
 
 
 class Database:

@@ -17,6 +17,12 @@ _ACQUIRE = _ADD.on_conflict_do_update(
     where=or_(_row.holder == _ADD.excluded.holder, _row.until <= bindparam("now", type_=Moment)),
 ).returning(_row.account)
 _HOLDER = select(_row.holder).where(_row.account == bindparam("account"))
+# Locked against a takeover until the transaction ends; SQLite has one writer and needs no lock.
+_HELD = (
+    select(_row.account)
+    .where(_row.account == bindparam("account"), _row.holder == bindparam("holder"))
+    .with_for_update(read=True)
+)
 _RELEASE = delete(leases).where(_row.account == bindparam("account"), _row.holder == bindparam("holder"))
 
 
@@ -37,6 +43,11 @@ class Leases:
         """Who has it, run out or not; None when nobody does."""
         found = await self._connection.execute(_HOLDER, {"account": account})
         return found.scalar_one_or_none()
+
+    async def held_by(self, account: str, holder: str) -> bool:
+        """Whether this holder still has it, and will for the rest of the transaction."""
+        found = await self._connection.execute(_HELD, {"account": account, "holder": holder})
+        return found.first() is not None
 
     async def release(self, account: str, holder: str) -> None:
         """Give it back; nothing happens when another holds it."""
