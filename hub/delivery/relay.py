@@ -2,12 +2,14 @@
 
 A row's transaction id is the same at every attempt, so the homeserver recognises what it already has. A
 homeserver that does not answer is waited for, without counting: messages are parked for what is wrong with
-them, never for a network that is down.
+them, never for a network that is down. A row that waits gives up its place meanwhile: rooms in which the
+homeserver fails do not keep the others waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,10 @@ log = Log(__name__)
 
 AT_ONCE = 32
 LONGEST_WAIT = timedelta(minutes=5)
+SILENCE_SECONDS = 10.0
+"""The longest wait for a homeserver that does not answer: once it is back, so are we."""
+FAULTS = 150
+"""So many faults of the homeserver (half a day) on one row, and it is parked: its room must go on."""
 IDLE_SECONDS = 1.0
 """How often the outbox is looked at for rows whose back-off has ended; new rows ring the bell at once."""
 
@@ -51,6 +57,7 @@ class Relay:
     max_attempts: int
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: set[str] = field(default_factory=set)
+    _faults: Counter[int] = field(default_factory=Counter)  # of the homeserver, by row, since our start
 
     async def run(self) -> None:
         """Relay until cancelled."""
@@ -94,13 +101,17 @@ class Relay:
             event_id = await self.deliver(row)
         except Unreachable:
             log.warning("homeserver.unreachable", row=row.id)
-            await asyncio.sleep(IDLE_SECONDS)
-            return
+            self._faults[row.id] += 1
+            await self._later(row, min(backoff(self._faults[row.id]), timedelta(seconds=SILENCE_SECONDS)))
         except MatrixError as refused:
-            if refused.status >= 500 or refused.errcode == "M_LIMIT_EXCEEDED":
-                await asyncio.sleep(min(refused.retry_after or IDLE_SECONDS, LONGEST_WAIT.total_seconds()))
-                return
-            await self._failed(row, report(refused, log))
+            if refused.errcode == "M_LIMIT_EXCEEDED":
+                wait = timedelta(seconds=refused.retry_after or IDLE_SECONDS)
+                await self._later(row, min(wait, LONGEST_WAIT))
+            elif refused.status >= 500 and self._faults[row.id] < FAULTS:
+                self._faults[row.id] += 1
+                await self._later(row, backoff(self._faults[row.id]))
+            else:
+                await self._failed(row, report(refused, log), parked=refused.status >= 500)
         except NotInRoom:
             # Our join may not have come back with a sync yet; what is for a room that we left ends parked.
             await self._failed(row, "not-in-room")
@@ -111,11 +122,16 @@ class Relay:
         else:
             async with self.db.transaction() as tx:
                 await tx.outbox.sent(row.id, event_id, now())
+            self._faults.pop(row.id, None)
             self.metrics.sends.labels(outcome="sent").inc()
 
-    async def _failed(self, row: OutboxRow, reference: str) -> None:
+    async def _later(self, row: OutboxRow, wait: timedelta) -> None:
+        async with self.db.transaction() as tx:
+            await tx.outbox.postpone(row.id, now() + wait)
+
+    async def _failed(self, row: OutboxRow, reference: str, *, parked: bool = False) -> None:
         attempts = row.attempts + 1
-        parked = attempts >= self.max_attempts
+        parked = parked or attempts >= self.max_attempts
         async with self.db.transaction() as tx:
             if parked:
                 await tx.outbox.park(row.id, reference, now())

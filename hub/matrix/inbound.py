@@ -7,9 +7,11 @@ Nothing here moves on: a batch that was not kept is asked for again, and every s
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +34,11 @@ log = Log(__name__)
 
 TIMELINE_LIMIT = 100
 BACKFILL_PAGE = 500
+BACKFILLS_AT_ONCE = 8
+BACKFILL_SECONDS = (
+    20.0  # a page of one room's past may hold up the others so long, and is then left for later
+)
+LONGEST_BACKFILL_PAUSE = 300.0
 _SESSION_ID = re.compile(r"[A-Za-z0-9+/]{43}")
 LONG_POLL_MS = 30_000
 _REPLY_GRACE_SECONDS = 30.0
@@ -78,13 +85,15 @@ class Invitation:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What one sync says of a room we are in. ``gap_from``: where to back-fill from, if need be."""
+    """What one sync says of a room we are in. ``gap_from``: where to back-fill from, if need be, back to
+    ``gap_to`` or, where that is empty, to our own invitation."""
 
     room: Room
-    events: tuple[Mapping[str, Any], ...]
+    events: tuple[Mapping[str, Any], ...] = ()
     changed: bool = False
     newly_joined: bool = False
     gap_from: str | None = None
+    gap_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,12 +150,14 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     member.new_keys |= _take_in_to_device(member, answer)
     _take_in_devices(member, answer)
     rooms = _dict(answer.get("rooms"))
+    joined = _dict(rooms.get("join"))
+    late = [room for room in member.rooms if room.late and room.room_id not in joined]
     return Synced(
         since=since,
         next_batch=str(answer["next_batch"]),
-        timelines=tuple(
-            _take_in_room(member, room_id, _dict(body), first=since is None)
-            for room_id, body in _dict(rooms.get("join")).items()
+        timelines=(
+            *(_take_in_room(member, room_id, _dict(body), since) for room_id, body in joined.items()),
+            *(Timeline(r, newly_joined=not r.behind, gap_from=since, gap_to=r.behind or "") for r in late),
         ),
         invitations=tuple(
             _invitation(member, room_id, _dict(body), str(answer["next_batch"]))
@@ -161,15 +172,26 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
 
 
 async def fill_gaps(member: Member, synced: Synced) -> Synced:
-    """Fetch what a limited timeline left out, so that nothing later is handled before it."""
-    timelines = []
-    for timeline in synced.timelines:
-        if timeline.gap_from is not None and synced.since is not None:
-            until = None if timeline.newly_joined else synced.since
-            missing = await _missing(member, timeline, until)
-            timeline = replace(timeline, events=(*missing, *timeline.events), gap_from=None)
-        timelines.append(timeline)
-    return replace(synced, timelines=tuple(timelines))
+    """Fetch what a limited timeline left out, so that nothing later of that room is handled before it.
+
+    A room whose past the homeserver does not give is left behind, and noted as such: what is said there waits
+    on the server for a later turn, and the other rooms do not wait at all.
+    """
+    at_once = asyncio.Semaphore(BACKFILLS_AT_ONCE)
+
+    async def filled(timeline: Timeline) -> Timeline:
+        if timeline.gap_from is None or synced.since is None:
+            return timeline
+        async with at_once:
+            missing = await _fetched(member, timeline)
+        if missing is None:
+            room = replace(timeline.room, behind=timeline.gap_to)
+            return Timeline(room, changed=room != member.rooms.get(room.room_id))
+        room = replace(timeline.room, behind=None)
+        changed = timeline.changed or timeline.room.late
+        return replace(timeline, room=room, events=(*missing, *timeline.events), changed=changed)
+
+    return replace(synced, timelines=tuple(await asyncio.gather(*map(filled, synced.timelines))))
 
 
 def decrypt(member: Member, synced: Synced) -> Batch:
@@ -313,7 +335,7 @@ def _take_in_devices(member: Member, answer: Mapping[str, Any]) -> None:
     member.client.fallback_key_used = isinstance(unused, list) and "signed_curve25519" not in unused
 
 
-def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], *, first: bool) -> Timeline:
+def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], since: str | None) -> Timeline:
     before = member.rooms.get(room_id)
     newly_joined = before is None or before.membership != "join"
     timeline = _dict(body.get("timeline"))
@@ -321,16 +343,19 @@ def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], *, firs
     state = [event for event in _list(_dict(body.get("state")).get("events")) if isinstance(event, dict)]
     start = replace(before or Room(room_id), membership="join")
     if newly_joined:
-        start = replace(start, members={})  # the state that comes with a join is the whole of it
+        # The state that comes with a join is the whole of it.
+        start = replace(start, members={}, behind=None)
     room = start.after_all([*state, *events])
     prev_batch = timeline.get("prev_batch")
+    limited = bool(timeline.get("limited")) and isinstance(prev_batch, str)
     return Timeline(
         room=room,
         # A first sync shows the past of an account: known, not answered.
-        events=() if first else tuple(events),
+        events=() if since is None else tuple(events),
         changed=room != before,
-        newly_joined=newly_joined,
-        gap_from=prev_batch if timeline.get("limited") and isinstance(prev_batch, str) else None,
+        newly_joined=newly_joined or room.behind == "",
+        gap_from=prev_batch if limited else since if room.late else None,
+        gap_to="" if newly_joined else (since or "") if room.behind is None else room.behind,
     )
 
 
@@ -343,16 +368,36 @@ def _invitation(member: Member, room_id: str, body: Mapping[str, Any], next_batc
     return Invitation(room_id, str(ours.get("sender", "")), f"invite:{room_id}:{stamp}")
 
 
-async def _missing(member: Member, timeline: Timeline, until: str | None) -> list[Mapping[str, Any]]:
+async def _fetched(member: Member, timeline: Timeline) -> list[Mapping[str, Any]] | None:
+    """The events that are missing before a timeline; None when they cannot be had just now."""
+    room_id, now = timeline.room.room_id, time.monotonic()
+    failures, not_before = member.backfills.get(room_id, (0, now))
+    if now < not_before:
+        return None
+    try:
+        missing = await _missing(member, timeline)
+    except (MatrixError, Unreachable) as failed:
+        if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
+            raise
+        pause = min(2.0**failures, LONGEST_BACKFILL_PAUSE)
+        member.backfills[room_id] = (failures + 1, time.monotonic() + pause)
+        log.warning("sync.room_behind", room=room_id, reason=type(failed).__name__)
+        return None
+    member.backfills.pop(room_id, None)
+    return missing
+
+
+async def _missing(member: Member, timeline: Timeline) -> list[Mapping[str, Any]]:
     """The events before a timeline, oldest first, back to the last sync or to our own invitation."""
     found: list[Mapping[str, Any]] = []
     at = timeline.gap_from
     while at is not None:
         query = {"dir": "b", "from": at, "limit": str(BACKFILL_PAGE)}
-        if until is not None:
-            query["to"] = until
+        if timeline.gap_to:
+            query["to"] = timeline.gap_to
         try:
-            page = await member.client.call("GET", path("rooms", timeline.room.room_id, "messages", **query))
+            url = path("rooms", timeline.room.room_id, "messages", **query)
+            page = await member.client.call("GET", url, timeout=BACKFILL_SECONDS)
         except MatrixError as refused:
             if refused.status not in (403, 404):
                 raise

@@ -34,6 +34,8 @@ class Member:
     rooms: RoomBook = field(default_factory=RoomBook)
     one_time_keys: int | None = None  # on the server, by its last word
     new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
+    backfills: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Rooms whose past could not be fetched: how often in a row, and not to be tried before (monotonic)."""
     outbound: Outbound = field(init=False)
 
     def __post_init__(self) -> None:

@@ -27,6 +27,13 @@ class Room:
     rotation_messages: int = DEFAULT_ROTATION_MESSAGES
     rotation_ms: int = DEFAULT_ROTATION_MS
     history_visibility: str = "shared"
+    behind: str | None = None
+    """The sync position after which its events are still to be fetched; empty: since we were asked in."""
+
+    @property
+    def late(self) -> bool:
+        """Whether we are in it and have not read it up to the last sync."""
+        return self.membership == "join" and self.behind is not None
 
     @property
     def direct(self) -> bool:

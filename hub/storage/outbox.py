@@ -87,6 +87,10 @@ class Outbox:
         """Leave it for ``next_at``, counting one attempt more. Brings a parked row back, too."""
         await _QUEUE.retry(self._connection, row, next_at, reference)
 
+    async def postpone(self, row: int, next_at: datetime) -> None:
+        """Leave it for ``next_at`` without counting: the homeserver's fault, not its own."""
+        await _QUEUE.postpone(self._connection, row, next_at)
+
     async def park(self, row: int, reference: str, now: datetime) -> None:
         """Set it aside for the operator: its room goes on without it."""
         await _QUEUE.park(self._connection, row, reference, now)

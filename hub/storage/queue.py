@@ -67,6 +67,9 @@ class Queue:
                 reference=bindparam("reference"),
             )
         )
+        self._postpone = (
+            update(table).where(row.id == bindparam("of")).values(next_at=bindparam("next_at", type_=Moment))
+        )
         self._park = (
             update(table)
             .where(row.id == bindparam("of"))
@@ -88,6 +91,9 @@ class Queue:
 
     async def retry(self, connection: AsyncConnection, row: int, next_at: datetime, reference: str) -> None:
         await connection.execute(self._retry, {"of": row, "next_at": next_at, "reference": reference})
+
+    async def postpone(self, connection: AsyncConnection, row: int, next_at: datetime) -> None:
+        await connection.execute(self._postpone, {"of": row, "next_at": next_at})
 
     async def park(self, connection: AsyncConnection, row: int, reference: str, now: datetime) -> None:
         await connection.execute(self._park, {"of": row, "reference": reference, "now": now})

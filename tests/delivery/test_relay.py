@@ -25,6 +25,7 @@ HUB, ROOM, OTHER = "@hub:x", "!room:x", "!other:x"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relaying, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(relaying, "SILENCE_SECONDS", 0.0)
     monkeypatch.setattr(relaying, "backoff", lambda attempts: timedelta(0))
 
 
@@ -116,6 +117,32 @@ async def test_a_homeserver_that_is_away_or_busy_is_waited_for_without_counting(
         await rooms.until(lambda: rooms.arrived[ROOM] == [b"a1", b"a2"])
     async with database.transaction() as tx:
         assert await tx.outbox.parked(HUB) == []
+
+
+async def test_rooms_that_the_homeserver_fails_in_keep_nobody_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "backoff", lambda attempts: timedelta(minutes=1))
+    failing = [(f"!failing{n}:x", b"fails %d" % n) for n in range(relaying.AT_ONCE)]
+    rooms = Rooms(failures={payload: [MatrixError(500, {})] * 99 for _, payload in failing})
+    await queue(database, *failing, (ROOM, b"a1"))
+    async with relayed(database, rooms):
+        await rooms.until(lambda: rooms.arrived[ROOM] == [b"a1"])
+    async with database.transaction() as tx:
+        assert await tx.outbox.parked(HUB) == []
+
+
+async def test_a_letter_that_the_homeserver_fails_on_for_ever_is_parked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "FAULTS", 5)
+    rooms = Rooms(failures={b"a1": [MatrixError(500, {})] * 6})
+    await queue(database, (ROOM, b"a1"), (ROOM, b"a2"))
+    async with relayed(database, rooms, max_attempts=2):
+        await rooms.until(lambda: rooms.arrived[ROOM] == [b"a2"])
+    async with database.transaction() as tx:
+        (parked,) = await tx.outbox.parked(HUB)
+    assert parked.room_id == ROOM
 
 
 async def test_what_is_queued_while_it_runs_is_sent_when_the_bell_rings(database: Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from hub import wiring
 from hub.config import Settings
 from hub.errors import OperatorError
 from hub.intake import ledger
+from hub.matrix.client import Client, JsonObject, MatrixError, path
 from hub.matrix.inbound import Received
 from hub.terminal.person import Person, replies_to
 from tests.support.hub import TestHub, body, in_own_task, settings
@@ -56,6 +58,38 @@ async def test_what_a_short_sync_leaves_out_is_fetched_before_what_came_later(
         await person.answer_to(short, few[-1])
     assert answered(person, long) == said
     assert answered(person, short) == few
+    await hub.stack.aclose()
+
+
+async def test_a_room_whose_past_cannot_be_fetched_keeps_no_other_room_waiting(
+    chosen: Settings, homeserver: TestHomeserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(chosen) as running:
+        hub = TestHub(running, homeserver, tmp_path / "people")
+        person = await hub.person("absent")
+        stuck, other = await hub.meeting(person), await hub.meeting(person)
+    said = [await person.say(stuck, "/bonjour") for _ in range(110)]
+    elsewhere = await person.say(other, "/bonjour")
+
+    call, broken = Client.call, [True]
+
+    async def fail_there(client: Client, method: str, url: str, *rest: Any, **more: Any) -> JsonObject:
+        if broken and client.user_id == hub.user_id and url.startswith(path("rooms", stuck, "messages")):
+            raise MatrixError(500, {"errcode": "M_UNKNOWN"})
+        return await call(client, method, url, *rest, **more)
+
+    monkeypatch.setattr(Client, "call", fail_there)
+    async with start(chosen):
+        await person.answer_to(other, elsewhere)
+        later = await person.say(stuck, "/bonjour")
+        again = await person.say(other, "/bonjour")
+        await person.answer_to(other, again)
+        assert answered(person, stuck) == []
+    async with start(chosen):  # it is remembered over a restart
+        broken.clear()
+        await person.answer_to(stuck, later)
+    assert answered(person, stuck) == [*said, later]
+    assert answered(person, other) == [elsewhere, again]
     await hub.stack.aclose()
 
 
