@@ -24,8 +24,9 @@ from hub.intake.answers import letters, queue
 from hub.intake.clerk import Clerk
 from hub.intake.ledger import Ledger
 from hub.locale import Language
+from hub.matrix.backfill import fill_gaps
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Batch, decrypt, fill_gaps, sync, trust
+from hub.matrix.inbound import Batch, decrypt, sync, trust
 from hub.matrix.member import Member
 from hub.matrix.outbound import NotEncrypted
 from hub.observe import Log, Metrics, report

@@ -15,7 +15,7 @@ from hub.delivery.letter import Kind, Letter
 from hub.intake.address import Address
 from hub.intake.answers import spoken
 from hub.locale import Language
-from hub.matrix.inbound import Batch, Received, open_event
+from hub.matrix.inbound import Batch, Received, Withheld, open_event
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import Pin
@@ -27,6 +27,14 @@ log = Log(__name__)
 
 KEY_GRACE = timedelta(seconds=30)
 """How long an unreadable message waits for its key before its sender is asked to send it again."""
+
+WITHHELD = {
+    "m.unverified": "undecryptable.unverified",
+    "m.blacklisted": "undecryptable.blacklisted",
+    "m.unauthorised": "undecryptable.withheld",
+    "m.unavailable": "undecryptable.withheld",
+}
+"""What a device says when it keeps a key from us → the sentence for its owner."""
 
 
 @dataclass
@@ -111,14 +119,21 @@ class Ledger:
         return added
 
     async def tell_unreadable(self, now: datetime) -> int:
-        """Ask the senders of what stayed unreadable to send it again: once for each key that is missing."""
+        """Tell the senders of what stayed unreadable, once for each key that is missing.
+
+        After a while that it did not come; as soon as their device says so, that it keeps it from us.
+        """
         async with self.db.transaction() as tx:
-            overdue = await tx.waiting.overdue(self.account, now - KEY_GRACE)
+            overdue = [
+                event
+                for event in await tx.waiting.overdue(self.account, now)
+                if event.since < now - KEY_GRACE or self._withheld(event) is not None
+            ]
             for event in overdue:
-                person = await directory.find(tx, event.sender)
+                person, withheld = await directory.find(tx, event.sender), self._withheld(event)
                 letter = Letter(
                     Kind.MESSAGE,
-                    "undecryptable",
+                    WITHHELD.get(withheld.code, "undecryptable") if withheld else "undecryptable",
                     {"sent_at": event.sent_at},
                     language=spoken(person, self.language),
                     notify=True,
@@ -131,6 +146,9 @@ class Ledger:
                 )
                 await tx.waiting.told(self.account, event.event_id)
         return len(overdue)
+
+    def _withheld(self, event: Waiting) -> Withheld | None:
+        return self.member.withheld.get((event.room_id, event.session_id, event.sender))
 
     def _readable(self, waiting: Iterable[Waiting]) -> Iterable[Received]:
         for event in waiting:

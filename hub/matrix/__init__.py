@@ -9,7 +9,8 @@ What lives here, in the order a message meets it:
     secret_storage.py the recovery key and the encrypted account data that it opens
     trust.py          other people's identities: pins, cross-signed devices, the one policy that decides
     rooms.py          what the hub must know of a room: members, encryption, visibility
-    inbound.py        sync, back-fill, decrypt, trust: the receiving half of the way
+    inbound.py        sync, decrypt, trust: the receiving half of the way
+    backfill.py       what a sync left out, fetched before what came later
     outbound.py       share the room key, encrypt, send: fail closed
     member.py         all of the above for one account, opened and closed together
 

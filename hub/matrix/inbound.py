@@ -1,4 +1,4 @@
-"""The receiving half of the way: sync, back-fill, decrypt, trust.
+"""The receiving half of the way: sync, decrypt, trust; between the first two stands ``backfill.py``.
 
 Each stage takes what the one before gives, so that the whole reads as one expression in ``hub/flow.py``.
 Nothing here moves on: a batch that was not kept is asked for again, and every stage can be repeated, until
@@ -7,11 +7,10 @@ Nothing here moves on: a batch that was not kept is asked for again, and every s
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import json
 import re
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,9 +21,9 @@ from nio.events import EncryptedToDeviceEvent, RoomKeyEvent, ToDeviceEvent
 from peewee import PeeweeException
 
 from hub.errors import OperatorError
-from hub.matrix.client import JsonObject, MatrixError, Unreachable, path
+from hub.matrix.client import JsonObject, Unreachable, path
 from hub.matrix.rooms import MEGOLM, Room
-from hub.matrix.trust import Verdict
+from hub.matrix.trust import UNPROVEN, Verdict
 from hub.observe import Log, report
 
 if TYPE_CHECKING:
@@ -33,14 +32,9 @@ if TYPE_CHECKING:
 log = Log(__name__)
 
 TIMELINE_LIMIT = 100
-BACKFILL_PAGE = 500
-BACKFILLS_AT_ONCE = 8
-BACKFILL_SECONDS = (
-    20.0  # a page of one room's past may hold up the others so long, and is then left for later
-)
-LONGEST_BACKFILL_PAUSE = 300.0
 _SESSION_ID = re.compile(r"[A-Za-z0-9+/]{43}")
 LONG_POLL_MS = 30_000
+MOST_WITHHELD = 10_000  # remembered; anybody may send us such notices
 _REPLY_GRACE_SECONDS = 30.0
 
 
@@ -72,6 +66,16 @@ class Undecryptable:
     sent_at: datetime
     session_id: str
     raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Somebody's device says why it keeps a room key from us; nothing proves that it is theirs."""
+
+    room_id: str
+    session_id: str
+    sender: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -147,51 +151,28 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     if not isinstance(answer.get("next_batch"), str):
         raise Unreachable("a sync without a position")
     # To-device messages open once only: what came with an attempt that failed must not be forgotten.
-    member.new_keys |= _take_in_to_device(member, answer)
+    member.new_keys |= _take_in_to_device(member, list_of(dict_of(answer.get("to_device")).get("events")))
     _take_in_devices(member, answer)
-    rooms = _dict(answer.get("rooms"))
-    joined = _dict(rooms.get("join"))
+    rooms = dict_of(answer.get("rooms"))
+    joined = dict_of(rooms.get("join"))
     late = [room for room in member.rooms if room.late and room.room_id not in joined]
     return Synced(
         since=since,
         next_batch=str(answer["next_batch"]),
         timelines=(
-            *(_take_in_room(member, room_id, _dict(body), since) for room_id, body in joined.items()),
+            *(_take_in_room(member, room_id, dict_of(body), since) for room_id, body in joined.items()),
             *(Timeline(r, newly_joined=not r.behind, gap_from=since, gap_to=r.behind or "") for r in late),
         ),
         invitations=tuple(
-            _invitation(member, room_id, _dict(body), str(answer["next_batch"]))
-            for room_id, body in _dict(rooms.get("invite")).items()
+            _invitation(member, room_id, dict_of(body), str(answer["next_batch"]))
+            for room_id, body in dict_of(rooms.get("invite")).items()
         ),
         left=tuple(
             replace(member.rooms.get(room_id) or Room(room_id), membership="leave")
-            for room_id in _dict(rooms.get("leave"))
+            for room_id in dict_of(rooms.get("leave"))
         ),
         keys=frozenset(member.new_keys),
     )
-
-
-async def fill_gaps(member: Member, synced: Synced) -> Synced:
-    """Fetch what a limited timeline left out, so that nothing later of that room is handled before it.
-
-    A room whose past the homeserver does not give is left behind, and noted as such: what is said there waits
-    on the server for a later turn, and the other rooms do not wait at all.
-    """
-    at_once = asyncio.Semaphore(BACKFILLS_AT_ONCE)
-
-    async def filled(timeline: Timeline) -> Timeline:
-        if timeline.gap_from is None or synced.since is None:
-            return timeline
-        async with at_once:
-            missing = await _fetched(member, timeline)
-        if missing is None:
-            room = replace(timeline.room, behind=timeline.gap_to)
-            return Timeline(room, changed=room != member.rooms.get(room.room_id))
-        room = replace(timeline.room, behind=None)
-        changed = timeline.changed or timeline.room.late
-        return replace(timeline, room=room, events=(*missing, *timeline.events), changed=changed)
-
-    return replace(synced, timelines=tuple(await asyncio.gather(*map(filled, synced.timelines))))
 
 
 def decrypt(member: Member, synced: Synced) -> Batch:
@@ -226,6 +207,7 @@ async def trust(member: Member, batch: Batch) -> Batch:
     """
     senders = {event.sender for event in batch.events if event.sessions}
     await member.trust.refresh(senders | (member.trust.stale & member.trust.people.keys()))
+    await member.trust.doubt({e.sender for e in batch.events if judged(member, e).verdict in UNPROVEN})
     return replace(batch, events=tuple(judged(member, event) for event in batch.events))
 
 
@@ -244,7 +226,7 @@ def open_event(member: Member, room_id: str, raw: Mapping[str, Any]) -> Received
         return None
     if not isinstance(kind, str) or sender == member.user_id:
         return None
-    relates_to = _dict(content.get("m.relates_to"))
+    relates_to = dict_of(content.get("m.relates_to"))
     plain = Received(
         event_id=event_id,
         room_id=room_id,
@@ -301,13 +283,21 @@ def _decrypted(
     return (able, *found) if found else None
 
 
-def _take_in_to_device(member: Member, answer: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+def _take_in_to_device(member: Member, messages: Iterable[Any]) -> frozenset[tuple[str, str]]:
     """Decrypt to-device messages and keep their keys, all in one write."""
     arrived: set[tuple[str, str]] = set()
+    taken: set[str] = set()
     olm = member.client.machine
     with olm.together():
-        for raw in _list(_dict(answer.get("to_device")).get("events")):
+        for raw in messages:
             try:
+                # A sync that could not be kept is answered again, with messages that open once only.
+                if (fingerprint := _fingerprint(raw)) in member.taken:
+                    continue
+                taken.add(fingerprint)
+                if raw.get("type") == "m.room_key.withheld":
+                    _take_in_withheld(member, raw)
+                    continue
                 event = ToDeviceEvent.parse_event(raw)
                 # Verification and key requests are not for nio's half-made handlers.
                 encrypted = isinstance(event, EncryptedToDeviceEvent)
@@ -320,16 +310,34 @@ def _take_in_to_device(member: Member, answer: Mapping[str, Any]) -> frozenset[t
                 continue
             if isinstance(opened, RoomKeyEvent) and olm.inbound_sessions(opened.room_id, opened.session_id):
                 arrived.add((opened.room_id, opened.session_id))
+    member.taken |= taken
     return frozenset(arrived)
 
 
+def _fingerprint(raw: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
+
+
+def _take_in_withheld(member: Member, raw: Mapping[str, Any]) -> None:
+    content, sender = raw["content"], str(raw["sender"])
+    if content["code"] == "m.no_olm":
+        # They have no way to reach us: let us open one to them.
+        member.client.machine._mark_device_for_unwedging(sender, content["sender_key"])
+        return
+    withheld = Withheld(content["room_id"], content["session_id"], sender, content["code"])
+    member.withheld[withheld.room_id, withheld.session_id, sender] = withheld
+    while len(member.withheld) > MOST_WITHHELD:
+        del member.withheld[next(iter(member.withheld))]
+    log.info("room_key.withheld", sender=sender, room=withheld.room_id, reason=withheld.code)
+
+
 def _take_in_devices(member: Member, answer: Mapping[str, Any]) -> None:
-    lists = _dict(answer.get("device_lists"))
-    member.trust.mark_stale(user for user in _list(lists.get("changed")) if isinstance(user, str))
-    for user in _list(lists.get("left")):
+    lists = dict_of(answer.get("device_lists"))
+    member.trust.mark_stale(user for user in list_of(lists.get("changed")) if isinstance(user, str))
+    for user in list_of(lists.get("left")):
         if isinstance(user, str):
             member.trust.people.pop(user, None)
-    count = _dict(answer.get("device_one_time_keys_count")).get("signed_curve25519", 0)
+    count = dict_of(answer.get("device_one_time_keys_count")).get("signed_curve25519", 0)
     member.one_time_keys = count if isinstance(count, int) else 0
     unused = answer.get("device_unused_fallback_key_types")
     member.client.fallback_key_used = isinstance(unused, list) and "signed_curve25519" not in unused
@@ -338,14 +346,14 @@ def _take_in_devices(member: Member, answer: Mapping[str, Any]) -> None:
 def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], since: str | None) -> Timeline:
     before = member.rooms.get(room_id)
     newly_joined = before is None or before.membership != "join"
-    timeline = _dict(body.get("timeline"))
-    events = [event for event in _list(timeline.get("events")) if isinstance(event, dict)]
-    state = [event for event in _list(_dict(body.get("state")).get("events")) if isinstance(event, dict)]
-    start = replace(before or Room(room_id), membership="join")
-    if newly_joined:
-        # The state that comes with a join is the whole of it.
-        start = replace(start, members={}, behind=None)
+    timeline = dict_of(body.get("timeline"))
+    events = [event for event in list_of(timeline.get("events")) if isinstance(event, dict)]
+    state = [event for event in list_of(dict_of(body.get("state")).get("events")) if isinstance(event, dict)]
+    # The state that comes with a join is the whole of it.
+    start = Room(room_id) if before is None or newly_joined else before
     room = start.after_all([*state, *events])
+    # A room that we are in and know nothing of, not even our own arrival, is one whose row was lost.
+    newly_joined = newly_joined and member.user_id in room.members
     prev_batch = timeline.get("prev_batch")
     limited = bool(timeline.get("limited")) and isinstance(prev_batch, str)
     return Timeline(
@@ -360,7 +368,7 @@ def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], since: 
 
 
 def _invitation(member: Member, room_id: str, body: Mapping[str, Any], next_batch: str) -> Invitation:
-    state = [e for e in _list(_dict(body.get("invite_state")).get("events")) if isinstance(e, dict)]
+    state = [e for e in list_of(dict_of(body.get("invite_state")).get("events")) if isinstance(e, dict)]
     ours = next(
         (e for e in state if e.get("type") == "m.room.member" and e.get("state_key") == member.user_id), {}
     )
@@ -368,69 +376,25 @@ def _invitation(member: Member, room_id: str, body: Mapping[str, Any], next_batc
     return Invitation(room_id, str(ours.get("sender", "")), f"invite:{room_id}:{stamp}")
 
 
-async def _fetched(member: Member, timeline: Timeline) -> list[Mapping[str, Any]] | None:
-    """The events that are missing before a timeline; None when they cannot be had just now."""
-    room_id, now = timeline.room.room_id, time.monotonic()
-    failures, not_before = member.backfills.get(room_id, (0, now))
-    if now < not_before:
-        return None
-    try:
-        missing = await _missing(member, timeline)
-    except (MatrixError, Unreachable) as failed:
-        if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
-            raise
-        pause = min(2.0**failures, LONGEST_BACKFILL_PAUSE)
-        member.backfills[room_id] = (failures + 1, time.monotonic() + pause)
-        log.warning("sync.room_behind", room=room_id, reason=type(failed).__name__)
-        return None
-    member.backfills.pop(room_id, None)
-    return missing
-
-
-async def _missing(member: Member, timeline: Timeline) -> list[Mapping[str, Any]]:
-    """The events before a timeline, oldest first, back to the last sync or to our own invitation."""
-    found: list[Mapping[str, Any]] = []
-    at = timeline.gap_from
-    while at is not None:
-        query = {"dir": "b", "from": at, "limit": str(BACKFILL_PAGE)}
-        if timeline.gap_to:
-            query["to"] = timeline.gap_to
-        try:
-            url = path("rooms", timeline.room.room_id, "messages", **query)
-            page = await member.client.call("GET", url, timeout=BACKFILL_SECONDS)
-        except MatrixError as refused:
-            if refused.status not in (403, 404):
-                raise
-            # We are out of that room by now: what was said in it is no longer ours to read, or to wait for.
-            log.warning("sync.gap_closed", room=timeline.room.room_id, reason=refused.errcode)
-            break
-        chunk = [event for event in _list(page.get("chunk")) if isinstance(event, dict)]
-        found += chunk
-        arrived = timeline.newly_joined and any(_is_arrival(member, event) for event in chunk)
-        following = page.get("end")
-        at = following if isinstance(following, str) and following != at and not arrived else None
-    log.info("sync.gap_filled", room=timeline.room.room_id, count=len(found))
-    return found[::-1]
-
-
 def _since_invitation(member: Member, timeline: Timeline) -> Iterable[Mapping[str, Any]]:
     """What was said since we were asked in; what was said before was not meant for us."""
     if not timeline.newly_joined:
         return timeline.events
-    arrivals = [at for at, event in enumerate(timeline.events) if _is_arrival(member, event)]
+    arrivals = [at for at, event in enumerate(timeline.events) if is_arrival(member, event)]
     if not arrivals:
         return ()
     # Several stays in one room: the invitation that led to this one.
-    joins = [at for at in arrivals if _dict(timeline.events[at].get("content")).get("membership") == "join"]
+    joins = [at for at in arrivals if dict_of(timeline.events[at].get("content")).get("membership") == "join"]
     invites = [at for at in arrivals if at not in joins and (not joins or at < joins[-1])]
     return timeline.events[(invites or joins)[-1] :]
 
 
-def _is_arrival(member: Member, event: Mapping[str, Any]) -> bool:
+def is_arrival(member: Member, event: Mapping[str, Any]) -> bool:
+    """Whether we were asked in, or came in, with this event."""
     return (
         event.get("type") == "m.room.member"
         and event.get("state_key") == member.user_id
-        and _dict(event.get("content")).get("membership") in ("invite", "join")
+        and dict_of(event.get("content")).get("membership") in ("invite", "join")
     )
 
 
@@ -441,9 +405,11 @@ def _instant(stamp: object) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def _dict(value: object) -> dict[str, Any]:
+def dict_of(value: object) -> dict[str, Any]:
+    """The value, if it is an object; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: object) -> list[Any]:
+def list_of(value: object) -> list[Any]:
+    """The value, if it is a list; else an empty one."""
     return value if isinstance(value, list) else []

@@ -15,7 +15,7 @@ from hub.errors import OperatorError
 from hub.matrix import identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.client import Client, MatrixError, Unreachable, path
-from hub.matrix.inbound import Batch
+from hub.matrix.inbound import Batch, Withheld
 from hub.matrix.outbound import Outbound
 from hub.matrix.rooms import RoomBook
 from hub.matrix.trust import Pins, Policy, TrustBook
@@ -33,6 +33,8 @@ class Member:
     trust: TrustBook
     rooms: RoomBook = field(default_factory=RoomBook)
     one_time_keys: int | None = None  # on the server, by its last word
+    taken: set[str] = field(default_factory=set)  # to-device messages since the last batch kept
+    withheld: dict[tuple[str, str, str], Withheld] = field(default_factory=dict)  # room, session, sender
     new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
     backfills: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Rooms whose past could not be fetched: how often in a row, and not to be tried before (monotonic)."""
@@ -80,6 +82,7 @@ class Member:
         for room in batch.rooms:
             self.rooms.update(room)
         self.new_keys -= batch.keys
+        self.taken.clear()
 
     async def keep_up(self) -> None:
         """What a device owes the others after each sync: fresh one-time keys, repaired Olm sessions."""

@@ -31,6 +31,14 @@ SHORTEST_ROTATION_MS = 3_600_000  # no administrator of a room can make every me
 CLAIM_AGAIN_SECONDS = 60.0  # a device without one-time keys is not asked for one with every message
 
 
+_Name = tuple[str, str, str]
+"""Who, which device, and with which key: one that comes back under its old name with new keys is another."""
+
+
+def _name(device: TrustedDevice) -> _Name:
+    return device.user_id, device.device_id, device.curve25519
+
+
 class NotEncrypted(Exception):
     """The room is not encrypted, or not known to be: nothing may be said there."""
 
@@ -46,7 +54,8 @@ class Outbound:
     member: Member
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _claimed: dict[tuple[str, str], float] = field(default_factory=dict)
-    _withheld: set[tuple[str, str, str]] = field(default_factory=set)
+    _withheld: set[tuple[str, _Name]] = field(default_factory=set)  # session id and device
+    _visibility: dict[str, str] = field(default_factory=dict)  # session id: history_visibility at its start
 
     async def send(
         self, room_id: str, kind: str, content: Mapping[str, Any], txn_id: str, *, warning: bool = False
@@ -97,7 +106,7 @@ class Outbound:
 
     async def _encrypt(self, room: Room, kind: str, content: Mapping[str, Any], warning: bool) -> JsonObject:
         allowed, refused = await self.member.trust.recipients(room.readers, warning=warning)
-        session = self._session(room, {(d.user_id, d.device_id) for d in allowed})
+        session = self._session(room, {_name(device) for device in allowed})
         await self._share(room.room_id, session, allowed)
         await self._withhold(room.room_id, session, refused, "m.unverified")
         relation = content.get("m.relates_to")
@@ -115,13 +124,22 @@ class Outbound:
             encrypted["m.relates_to"] = relation
         return encrypted
 
-    def _session(self, room: Room, readers: set[tuple[str, str]]) -> OutboundGroupSession:
-        """The room's current key, or a new one: when it is used up, or when somebody may no longer read."""
+    def _session(self, room: Room, readers: set[_Name]) -> OutboundGroupSession:
+        """The room's current key, or a new one: when it is used up, when somebody may no longer read, or when
+        who may read from when on has changed."""
         olm = self.member.client.machine
         session = olm.outbound_group_sessions.get(room.room_id)
-        if session is None or session.expired or session.users_shared_with - readers:
+        if (
+            session is None
+            or session.expired
+            or session.users_shared_with - readers
+            or self._visibility.get(session.id) != room.history_visibility
+        ):
+            self._withheld = {told for told in self._withheld if session is None or told[0] != session.id}
+            self._visibility.pop(session.id if session else "", None)
             olm.create_outbound_group_session(room.room_id)
             session = olm.outbound_group_sessions[room.room_id]
+            self._visibility[session.id] = room.history_visibility
             session.max_messages = room.rotation_messages
             session.max_age = timedelta(milliseconds=max(room.rotation_ms, SHORTEST_ROTATION_MS))
         return session
@@ -131,7 +149,7 @@ class Outbound:
     ) -> None:
         """Give the key to the devices that lack it."""
         olm = self.member.client.machine
-        missing = [d for d in devices if (d.user_id, d.device_id) not in session.users_shared_with]
+        missing = [d for d in devices if _name(d) not in session.users_shared_with]
         if not missing:
             return
         await self._open_olm_sessions(missing)
@@ -149,18 +167,19 @@ class Outbound:
                 for device in some:
                     messages[device.user_id][device.device_id] = olm.encrypt_to(device, "m.room_key", content)
             await self._to_device("m.room.encrypted", messages)
-            session.users_shared_with.update((d.user_id, d.device_id) for d in some)
+            session.users_shared_with.update(map(_name, some))
         unreachable = [d for d in missing if d not in reachable]
         await self._withhold(room_id, session, unreachable, "m.no_olm")
 
     async def _open_olm_sessions(self, devices: Iterable[TrustedDevice]) -> None:
         now = time.monotonic()
+        self._claimed = {name: at for name, at in self._claimed.items() if now - at < CLAIM_AGAIN_SECONDS}
         wanted: defaultdict[str, list[str]] = defaultdict(list)
         for device in devices:
             name = (device.user_id, device.device_id)
             if self.member.client.machine.session_store.get(device.curve25519) is not None:
                 continue
-            if now - self._claimed.get(name, float("-inf")) >= CLAIM_AGAIN_SECONDS:
+            if name not in self._claimed:
                 wanted[device.user_id].append(device.device_id)
         if wanted:
             await self.member.client.claim_keys(wanted)
@@ -171,7 +190,7 @@ class Outbound:
         self, room_id: str, session: OutboundGroupSession, devices: Iterable[TrustedDevice], code: str
     ) -> None:
         """Tell devices once per key why they cannot read: their owners see a reason, not a riddle."""
-        told = [d for d in devices if (session.id, d.user_id, d.device_id) not in self._withheld]
+        told = [d for d in devices if (session.id, _name(d)) not in self._withheld]
         if not told:
             return
         content: JsonObject = {
@@ -186,7 +205,7 @@ class Outbound:
         for device in told:
             messages[device.user_id][device.device_id] = content
         await self._to_device("m.room_key.withheld", messages)
-        self._withheld.update((session.id, d.user_id, d.device_id) for d in told)
+        self._withheld.update((session.id, _name(d)) for d in told)
 
     async def _to_device(self, kind: str, messages: Mapping[str, JsonObject]) -> None:
         await self.member.client.call(

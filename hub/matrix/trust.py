@@ -25,6 +25,10 @@ from hub.observe import Log, report
 log = Log(__name__)
 
 SIGNING_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 3600.0
+"""So long at most a change stays unseen whose notice was lost on its way between servers."""
+DOUBT_SECONDS = 60.0
+"""A sender whose device is not to be believed is looked up again once in so long, before it is refused."""
 
 
 class Verdict(StrEnum):
@@ -35,6 +39,10 @@ class Verdict(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"  # deleted, never seen, or not the one it claims to be
     CHANGED_IDENTITY = "changed_identity"  # the owner's master key is not the pinned one
     NOT_ENCRYPTED = "not_encrypted"
+
+
+UNPROVEN = (Verdict.UNSIGNED_DEVICE, Verdict.UNKNOWN_DEVICE)
+"""What a device may be judged only because the notice of it, or of its signature, has not come yet."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Person:
 
     devices: tuple[TrustedDevice, ...]
     pin: Pin | None
+    learned: float = 0.0  # monotonic
 
     @property
     def changed(self) -> bool:
@@ -135,6 +144,7 @@ class TrustBook:
     changed_identities: dict[str, Pin] = field(default_factory=dict)
     """People seen under a master key that is not the pinned one; the flow reports them."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _doubted: dict[str, float] = field(default_factory=dict)
     _unsigned_since: dict[str, float] = field(default_factory=dict)
 
     def mark_stale(self, users: Iterable[str]) -> None:
@@ -151,7 +161,10 @@ class TrustBook:
             asked = {
                 user
                 for user in wanted
-                if (known := self.people.get(user)) is None or user in self.stale or known.changed
+                if (known := self.people.get(user)) is None
+                or user in self.stale
+                or known.changed
+                or time.monotonic() - known.learned > ASK_AGAIN_SECONDS
             }
             if not asked:
                 return
@@ -169,6 +182,15 @@ class TrustBook:
             except BaseException:
                 self.stale |= asked
                 raise
+
+    async def doubt(self, users: Iterable[str]) -> None:
+        """Look these people up again, now: the word of a new device may have outrun the notice of it."""
+        now = time.monotonic()
+        self._doubted = {user: at for user, at in self._doubted.items() if now - at < DOUBT_SECONDS}
+        doubted = set(users) - self._doubted.keys()
+        self._doubted.update(dict.fromkeys(doubted, now))
+        self.mark_stale(doubted)
+        await self.refresh(doubted)
 
     async def recipients(
         self, users: Iterable[str], *, warning: bool = False
@@ -236,7 +258,7 @@ class TrustBook:
         if master_key is not None and user_id != self.client.user_id:
             pin = await self.pins.pin(user_id, master_key)
             self._notice_change(pin, devices)
-        self.people[user_id] = Person(devices, pin)
+        self.people[user_id] = Person(devices, pin, time.monotonic())
 
 
 def _of(content: Mapping[str, Any], key: str) -> dict[str, Any]:

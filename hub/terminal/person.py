@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from hub.matrix.account import AccountFile
+from hub.matrix.backfill import fill_gaps
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Batch, Received, Undecryptable, decrypt, fill_gaps, open_event, sync, trust
+from hub.matrix.inbound import Batch, Received, Undecryptable, decrypt, open_event, sync, trust
 from hub.matrix.member import Member, new_account
 from hub.matrix.rooms import Room
 from hub.matrix.trust import PinsInMemory, Policy
