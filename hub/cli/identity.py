@@ -52,7 +52,14 @@ async def _show(settings: Settings) -> None:
     async with wiring.database(settings, master) as db, db.transaction() as tx:
         changed = [pinned for pinned in await tx.identities.all() if pinned.changed]
     for pinned in changed:
-        tell("identity.waits", person=pinned.user_id, since=pinned.changed_at)
+        key = pinned.changed_to or ""
+        tell(
+            "identity.waits",
+            person=pinned.user_id,
+            since=pinned.changed_at,
+            new_key=key,
+            words=_in_fours(key),
+        )
     if not chain.whole:
         raise OperatorError("identity.chain_broken", user_id=account.user_id, device_id=account.device_id)
 
@@ -76,18 +83,22 @@ async def _chain(settings: Settings, account: Account) -> identity.Chain:
 @identity_cli.command("accept", help=say("cli.identity.accept"))
 def accept(
     user_id: Annotated[str, typer.Argument(help=say("cli.argument.user_id"), metavar="@NAME:SERVER")],
+    key: Annotated[str, typer.Option("--key", help=say("cli.option.identity_key"), metavar="KEY")],
     config: Config = None,
     data: Data = None,
 ) -> None:
     """Believe a person's new identity, after having made sure by another way that it is theirs."""
     settings = settings_of(config, data)
     setup_logging(settings.log)
-    run(_accept(settings, user_id))
+    run(_accept(settings, user_id, "".join(key.split())))
 
 
-async def _accept(settings: Settings, user_id: str) -> None:
+async def _accept(settings: Settings, user_id: str, key: str) -> None:
     async with wiring.database(settings, _master_key(settings)) as db, db.transaction() as tx:
-        accepted = await tx.identities.accept(user_id, directory.OPERATOR, now())
+        accepted = await tx.identities.accept(user_id, key, directory.OPERATOR, now())
+        known = await tx.identities.find(user_id)
+    if accepted is None and known is not None and known.changed:
+        raise OperatorError("identity.other_key", person=user_id)
     if accepted is None:
         raise OperatorError("identity.nothing_to_accept", person=user_id)
     tell("identity.accepted", person=user_id)

@@ -22,7 +22,7 @@ _CHANGE = (
 )
 _ACCEPT = (
     update(identities)
-    .where(_row.user_id == bindparam("of"), _row.changed_to.is_not(None))
+    .where(_row.user_id == bindparam("of"), _row.changed_to == bindparam("key"))
     .values(
         master_key=_row.changed_to,
         first_seen=bindparam("now", type_=Moment),
@@ -62,9 +62,9 @@ class Identities:
         row = (await self._connection.execute(_ONE, {"user_id": user_id})).first()
         return _pinned(row) if row else None
 
-    async def accept(self, user_id: str, by: str, now: datetime) -> Pinned | None:
-        """``by`` vouches for the new key: it is the pinned one from now on. None when there was no change."""
-        accepted = await self._connection.execute(_ACCEPT, {"of": user_id, "by": by, "now": now})
+    async def accept(self, user_id: str, key: str, by: str, now: datetime) -> Pinned | None:
+        """``by`` vouches for this new key: pinned from now on. None when it is not what waits."""
+        accepted = await self._connection.execute(_ACCEPT, {"of": user_id, "key": key, "by": by, "now": now})
         return await self.find(user_id) if accepted.rowcount else None
 
     async def all(self) -> list[Pinned]:

@@ -163,7 +163,9 @@ async def test_a_new_identity_is_announced_refused_and_counts_once_accepted(
     await bob.wait_for_failure(room_id, event_id=answer.event_id, code=WITHHELD)
 
     async with hub.running.db.transaction() as tx:
-        assert await tx.identities.accept(bob.user_id, alice.user_id, now())
+        waiting = await tx.identities.find(bob.user_id)
+        assert waiting is not None
+        assert await tx.identities.accept(bob.user_id, waiting.changed_to or "", alice.user_id, now())
     accepted = await ask(hub, bob, room_id, "/aide")
     assert "/langue" in accepted.body  # in French: what was refused had no effect
     assert {seen.shield, refusal.shield, answer.shield, accepted.shield} == {"none"}

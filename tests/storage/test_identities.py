@@ -39,11 +39,12 @@ async def test_the_pinned_key_shown_again_ends_the_alarm(database: Database) -> 
 async def test_a_change_counts_once_a_person_accepted_it(database: Database) -> None:
     admin = "@admin:hub.localhost"
     async with database.transaction() as tx:
-        assert await tx.identities.accept(NURSE, admin, NOW) is None
+        assert await tx.identities.accept(NURSE, "clé 1", admin, NOW) is None
         await tx.identities.pin(NURSE, "clé 1", NOW)
-        assert await tx.identities.accept(NURSE, admin, NOW) is None
+        assert await tx.identities.accept(NURSE, "clé 1", admin, NOW) is None
         await tx.identities.pin(NURSE, "clé 2", NOW)
-        accepted = await tx.identities.accept(NURSE, admin, LATER)
+        assert await tx.identities.accept(NURSE, "clé 3", admin, NOW) is None  # not the one that was seen
+        accepted = await tx.identities.accept(NURSE, "clé 2", admin, LATER)
         assert accepted == Pinned(NURSE, "clé 2", LATER, None, None, admin)
         assert await tx.identities.all() == [accepted]
         assert (await tx.identities.pin(NURSE, "clé 1", LATER)).news
