@@ -19,7 +19,6 @@ from hub.delivery.content import content
 from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import Relay, now
 from hub.errors import OperatorError
-from hub.intake import ledger
 from hub.intake.answers import letters, queue
 from hub.intake.clerk import Clerk
 from hub.intake.ledger import Ledger
@@ -38,6 +37,7 @@ log = Log(__name__)
 
 _PAUSE_SECONDS = 1.0
 _MEASURED_EVERY_SECONDS = 10.0
+_BACKED_UP_EVERY_SECONDS = 5.0
 
 
 @dataclass
@@ -118,6 +118,7 @@ class Flow:
             turns.create_task(self.relay.run())
             turns.create_task(self._tell_unreadable())
             turns.create_task(self._measure_all())
+            turns.create_task(self._back_up_all())
 
     async def _receive_all(self) -> None:
         since = await self.ledger.recall()
@@ -145,15 +146,10 @@ class Flow:
     async def _tell_unreadable(self) -> None:
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
-            # A key may be in what we have not heard yet: nobody is told before we have listened for a while.
-            if (
-                not self.synced.is_set()
-                or not self.connected
-                or now() - self.connected_since < ledger.KEY_GRACE
-            ):
+            if not self.synced.is_set() or not self.connected:
                 continue
             try:
-                if await self.ledger.tell_unreadable(now()):
+                if await self.ledger.tell_unreadable(now(), self.connected_since):
                     self.relay.bell.set()
             except OperatorError as failed:
                 log.error("waiting.not_told", reason=failed.code)
@@ -169,6 +165,18 @@ class Flow:
                 log.error("metrics.not_measured", reason=failed.code)
             await asyncio.sleep(_MEASURED_EVERY_SECONDS)
 
+    async def _back_up_all(self) -> None:
+        await self.synced.wait()
+        while True:
+            try:
+                await self.member.back_up()
+            except (Unreachable, MatrixError, OperatorError) as failed:
+                # The keys are on our disk, and are sent with the next turn.
+                log.warning("backup.not_saved", reason=getattr(failed, "errcode", type(failed).__name__))
+            except Exception as fault:
+                report(fault, log)
+            await asyncio.sleep(_BACKED_UP_EVERY_SECONDS)
+
     async def measure(self) -> None:
         """Bring the gauges up to date."""
         account, metrics = self.member.account.name, self.metrics
@@ -178,4 +186,6 @@ class Flow:
             metrics.parked.labels(account, "inbox").set(len(await tx.inbox.parked(account)))
             metrics.parked.labels(account, "outbox").set(len(await tx.outbox.parked(account)))
             metrics.undecryptable_waiting.labels(account).set(await tx.waiting.count(account))
+        if self.member.backup is not None:
+            metrics.backup_behind.labels(account).set(self.member.backup.behind)
         metrics.one_time_keys.labels(account).set(self.member.one_time_keys or 0)

@@ -32,8 +32,11 @@ from hub.homeserver.embedded import EmbeddedHomeserver
 from hub.intake.address import Address
 from hub.intake.ledger import Ledger
 from hub.locale import Language
+from hub.matrix import member as membership
 from hub.matrix.account import Account, AccountFile
-from hub.matrix.member import Member, new_account
+from hub.matrix.client import MatrixError, Unreachable
+from hub.matrix.member import Member, Restored, new_account
+from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.trust import Pin, Policy
 from hub.observe import Log, Metrics
 from hub.seal import MasterKey, Vault
@@ -269,7 +272,7 @@ def embedded_secret(settings: Settings) -> str:
 
 async def _hub_account(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
     """The hub's own account. Its password is on disk before the homeserver knows it."""
-    account, given = file.load(), os.environ.get("PARCOURS_HUB_PASSWORD")
+    account, given = file.load(), _given_password()
     if account is None:
         user_id = f"@{settings.hub.localpart}:{homeserver.server_name}"
         account = file.save(new_account(homeserver.url, user_id, given or secrets.token_urlsafe(32)))
@@ -288,16 +291,60 @@ async def _hub_account(settings: Settings, homeserver: Homeserver, file: Account
 
 
 async def _lift_rate_limits(url: str, registration_secret: str, user_id: str) -> None:
-    """A hub that builds rooms for a hospital is no person who types.
+    """A hub that builds rooms for a hospital is no person who types."""
+    async with _administrator(url, registration_secret) as token:
+        await accounts.lift_rate_limits(url, token, user_id)
 
-    The administrator that it takes lives for this one call.
-    """
+
+@asynccontextmanager
+async def _administrator(url: str, registration_secret: str) -> AsyncIterator[str]:
+    """The token of an administrator of the homeserver who lives for this block."""
     name, password = f"parcours-setup-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     setup = await accounts.register(url, registration_secret, name, password, admin=True)
-    if setup is not None:
-        async with accounts.signed_in(url, setup, password) as token:
-            await accounts.lift_rate_limits(url, token, user_id)
-            await accounts.deactivate(url, token, setup)
+    if setup is None:
+        raise OperatorError("account.login_refused", user_id=name)
+    async with accounts.signed_in(url, setup, password) as token:
+        yield token
+        await accounts.deactivate(url, token, setup)
+
+
+async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> Restored:
+    """The hub's account from its recovery key alone, into an empty data folder.
+
+    Its password is set anew with the homeserver's registration secret, unless PARCOURS_HUB_PASSWORD gives it.
+    Raises OperatorError ``recovery.not_needed`` when the folder has an identity.
+    """
+    with data_folder(settings.data):
+        file = AccountFile(settings.data / "hub", master_key(settings.data))
+        account = file.load()
+        if account is not None and account.seeds is not None and not account.restoring:
+            raise OperatorError("recovery.not_needed", data=str(settings.data))
+        on_step("start.homeserver")
+        async with _homeserver(settings) as (homeserver, _):
+            account = account or await _password_reset(settings, homeserver, file)
+            on_step("recovery.step")
+            try:
+                return await membership.restore(file, account, recovery)
+            except Unreachable as fault:
+                raise OperatorError("homeserver.unreachable", url=homeserver.url) from fault
+            except MatrixError as refused:
+                raise OperatorError("account.keys_refused", errcode=refused.errcode) from refused
+
+
+async def _password_reset(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
+    """The hub's account with a password that works, and nothing else."""
+    user_id, given = f"@{settings.hub.localpart}:{homeserver.server_name}", _given_password()
+    if given is None and homeserver.registration_secret is None:
+        raise OperatorError("recovery.no_password", user_id=user_id)
+    account = file.save(new_account(homeserver.url, user_id, given or secrets.token_urlsafe(32)))
+    if given is None and homeserver.registration_secret is not None:
+        async with _administrator(homeserver.url, homeserver.registration_secret) as token:
+            await accounts.set_password(homeserver.url, token, user_id, account.password)
+    return account
+
+
+def _given_password() -> str | None:
+    return os.environ.get("PARCOURS_HUB_PASSWORD") or None
 
 
 @asynccontextmanager
@@ -310,6 +357,7 @@ async def _signed_in(
     )
     member = await Member.open(file, account, DatabasePins(db), policy)
     try:
+        await member.keep_backup(file)
         yield member
     finally:
         await member.close()

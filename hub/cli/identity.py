@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,14 @@ from rich.table import Table
 
 from hub import wiring
 from hub.care.directory import service as directory
-from hub.cli.app import Config, Data, cli, console, group, run, say, settings_of, tell
+from hub.cli.app import Config, Data, cli, console, group, run, say, settings_of, step, tell
 from hub.config import Settings
 from hub.delivery.relay import now
 from hub.errors import OperatorError
 from hub.matrix import identity
 from hub.matrix.account import Account, AccountFile
 from hub.matrix.client import Client, MatrixError, Unreachable
+from hub.matrix.secret_storage import RecoveryKey, RecoveryKeyInvalid
 from hub.observe import setup_logging
 from hub.seal import MasterKey
 
@@ -78,6 +80,42 @@ async def _chain(settings: Settings, account: Account) -> identity.Chain:
         raise OperatorError("account.signed_out", user_id=account.user_id) from refused
     finally:
         await client.close()
+
+
+@identity_cli.command("restore", help=say("cli.identity.restore"))
+def restore(
+    key_file: Annotated[
+        Path | None, typer.Option("--recovery-key", help=say("cli.option.recovery_key"), metavar="FILE")
+    ] = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """The hub comes back as itself on an empty disk."""
+    settings = settings_of(config, data)
+    setup_logging(settings.log.model_copy(update={"level": "ERROR"}))
+    run(_restore(settings, _recovery_key(key_file)))
+
+
+async def _restore(settings: Settings, recovery: RecoveryKey) -> None:
+    restored = await wiring.restore(settings, recovery, step)
+    tell(
+        "recovery.done",
+        user_id=restored.user_id,
+        device_id=restored.device_id,
+        keys=restored.keys,
+        sessions=restored.sessions,
+    )
+
+
+def _recovery_key(file: Path | None) -> RecoveryKey:
+    """Typed without being shown, or read from a file: a command line would be seen by every process."""
+    try:
+        typed = file.read_text() if file is not None else typer.prompt(say("recovery.ask"), hide_input=True)
+        return RecoveryKey.parse(typed)
+    except OSError as fault:
+        raise OperatorError("recovery.unreadable", path=str(file)) from fault
+    except RecoveryKeyInvalid as fault:
+        raise OperatorError("recovery.mistyped", status=2) from fault
 
 
 @identity_cli.command("accept", help=say("cli.identity.accept"))

@@ -79,6 +79,13 @@ async def lift_rate_limits(url: str, admin_token: str, user_id: str) -> None:
     await _call("POST", url + path, token=admin_token, json={"messages_per_second": 0, "burst_count": 0})
 
 
+async def set_password(url: str, admin_token: str, user_id: str, password: str) -> None:
+    """A new password; the account's sessions stay."""
+    path = f"/_synapse/admin/v2/users/{quote(user_id, safe='')}"
+    body = {"password": password, "logout_devices": False}
+    await _call("PUT", url + path, token=admin_token, json=body)
+
+
 async def set_display_name(url: str, admin_token: str, user_id: str, display_name: str) -> None:
     """The name people see beside its messages. Names are not encrypted."""
     path = f"/_synapse/admin/v2/users/{quote(user_id, safe='')}"

@@ -28,6 +28,7 @@ UNTRUSTED = {
     Verdict.UNSIGNED_DEVICE: "device.untrusted",
     Verdict.UNKNOWN_DEVICE: "device.unknown",
     Verdict.CHANGED_IDENTITY: "identity.refused",
+    Verdict.RESTORED_KEY: "device.restored_key",
     Verdict.NOT_ENCRYPTED: "message.not_encrypted",
 }
 """Why a message does not count → what its sender is told."""

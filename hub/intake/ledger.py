@@ -118,16 +118,17 @@ class Ledger:
         self.metrics.events.labels(outcome="duplicate").inc(len(rows) - added)
         return added
 
-    async def tell_unreadable(self, now: datetime) -> int:
+    async def tell_unreadable(self, now: datetime, connected_since: datetime) -> int:
         """Tell the senders of what stayed unreadable, once for each key that is missing.
 
-        After a while that it did not come; as soon as their device says so, that it keeps it from us.
+        After we have listened for a while, that it did not come: it may be in what we have not heard yet. As
+        soon as their device says so, that it keeps it from us.
         """
         async with self.db.transaction() as tx:
             overdue = [
                 event
                 for event in await tx.waiting.overdue(self.account, now)
-                if event.since < now - KEY_GRACE or self._withheld(event) is not None
+                if max(event.since, connected_since) < now - KEY_GRACE or self._withheld(event)
             ]
             for event in overdue:
                 person, withheld = await directory.find(tx, event.sender), self._withheld(event)

@@ -7,6 +7,8 @@ What lives here, in the order a message meets it:
     account.py        the secrets of a device at rest (token, password, seeds), in one sealed file
     identity.py       our own cross-signing identity: bootstrap, sign the device, verify the chain
     secret_storage.py the recovery key and the encrypted account data that it opens
+    secret_store.py   those secrets on the server
+    backup.py         our room keys on the server, for the day the disk is lost
     trust.py          other people's identities: pins, cross-signed devices, the one policy that decides
     rooms.py          what the hub must know of a room: members, encryption, visibility
     inbound.py        sync, decrypt, trust: the receiving half of the way

@@ -36,6 +36,12 @@ class Account:
     seeds: Seeds | None = field(default=None, repr=False)
     recovery_key: str = field(default="", repr=False)
     recovery_shown: bool = False
+    backup_key: str = field(default="", repr=False)
+    """Private half of the key backup's key: 32 bytes, as hexadecimal text."""
+    former_device: str = ""
+    """A device of ours whose keys are lost, to be signed out."""
+    restoring: bool = False
+    """Whether ``identity restore`` was begun and has not ended."""
 
     @property
     def name(self) -> str:

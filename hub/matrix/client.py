@@ -34,7 +34,8 @@ ONE_TIME_KEYS_LOW = 25  # refill at half of what vodozemac holds, before anybody
 
 class MatrixError(Exception):
     """The homeserver refused. ``errcode`` is Matrix' own (``M_FORBIDDEN``), ``retry_after`` in seconds,
-    ``session`` that of a user-interactive authentication which the server asks for."""
+    ``session`` that of a user-interactive authentication which the server asks for, ``soft_logout`` whether
+    the device of an unknown token is still there."""
 
     def __init__(self, status: int, answer: JsonObject) -> None:
         self.status = status
@@ -42,6 +43,7 @@ class MatrixError(Exception):
         delay = answer.get("retry_after_ms")
         self.retry_after = delay / 1000 if isinstance(delay, int | float) else None
         self.session = answer.get("session")
+        self.soft_logout = answer.get("soft_logout") is True
         super().__init__(f"{status} {self.errcode}")
 
 

@@ -8,17 +8,16 @@ sealed beside the account and, under the recovery key, in the account's secret s
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from unpaddedbase64 import encode_base64
 
 from hub.errors import OperatorError
 from hub.matrix import signing
 from hub.matrix.account import Account, AccountFile, Seeds
 from hub.matrix.client import Client, MatrixError, path
 from hub.matrix.secret_storage import RecoveryKey
+from hub.matrix.secret_store import SecretStore
 
 JsonObject = dict[str, Any]
 
@@ -90,7 +89,8 @@ async def establish(client: Client, account: Account, file: AccountFile) -> Acco
         seeds = Seeds(*(secrets.token_bytes(32).hex() for _ in range(3)))
         account = file.update(account, seeds=seeds, recovery_key=RecoveryKey.new().text)
     if not master:
-        await _store_secrets(client, seeds, RecoveryKey.parse(account.recovery_key))
+        contents = {name: bytes.fromhex(getattr(seeds, attribute)) for name, attribute in SECRETS.items()}
+        await SecretStore(client, RecoveryKey.parse(account.recovery_key)).fill(contents)
         await _publish(client, account, seeds)
     elif next(iter(master["keys"].values())) != signing.public_key(seeds.master):
         raise OperatorError("identity.replaced", user_id=account.user_id)
@@ -134,6 +134,32 @@ async def _with_password(client: Client, account: Account, url_path: str, conten
         await client.call("POST", url_path, {**content, "auth": auth})
 
 
+async def recalled(client: Client, recovery: RecoveryKey) -> Seeds:
+    """The seeds out of secret storage, proven to be those of the identity that the server shows.
+
+    Raises OperatorError ``recovery.no_storage``, ``recovery.wrong_key``, or ``identity.replaced``.
+    """
+    store = SecretStore(client, recovery)
+    found = {attribute: await store.read(name) for name, attribute in SECRETS.items()}
+    if not all(found.values()):
+        raise OperatorError("recovery.no_storage", user_id=client.user_id)
+    seeds = Seeds(**{attribute: secret.hex() for attribute, secret in found.items() if secret})
+    master, _, _ = await published(client)
+    if next(iter((master.get("keys") or {}).values()), None) != signing.public_key(seeds.master):
+        raise OperatorError("identity.replaced", user_id=client.user_id)
+    return seeds
+
+
+async def sign_out_others(client: Client, account: Account, devices: Iterable[str] | None = None) -> int:
+    """End these sessions of the account, or all but ours; returns how many there were."""
+    answer = await client.call("GET", path("devices"))
+    present = {str(device["device_id"]) for device in answer["devices"]} - {str(client.device_id)}
+    unwanted = sorted(present if devices is None else present & set(devices))
+    if unwanted:
+        await _with_password(client, account, path("delete_devices"), {"devices": unwanted})
+    return len(unwanted)
+
+
 async def _sign_device(client: Client, seeds: Seeds, device: JsonObject) -> None:
     """Sign our device as we know it. What the server shows of it is compared, and never signed: it could show
     keys of its own, and would then hold our signature over them."""
@@ -166,17 +192,3 @@ def _vouched(client: Client, seeds: Seeds) -> JsonObject:
         }
     }
     return device
-
-
-async def _store_secrets(client: Client, seeds: Seeds, recovery: RecoveryKey) -> None:
-    """Fill secret storage; the default key is named last, so that half a storage is never the one found."""
-    key_id = encode_base64(secrets.token_bytes(18), urlsafe=True)
-
-    async def put(kind: str, content: Mapping[str, Any]) -> None:
-        await client.call("PUT", path("user", client.user_id, "account_data", kind), content)
-
-    await put(f"m.secret_storage.key.{key_id}", recovery.description())
-    for name, attribute in SECRETS.items():
-        box = recovery.encrypt(name, bytes.fromhex(getattr(seeds, attribute)))
-        await put(name, {"encrypted": {key_id: box}})
-    await put("m.secret_storage.default_key", {"key": key_id})

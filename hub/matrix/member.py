@@ -8,20 +8,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Self
 from uuid import uuid4
 
 from hub.errors import OperatorError
-from hub.matrix import identity, signing
+from hub.matrix import backup, identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
+from hub.matrix.backup import Backup
 from hub.matrix.client import Client, MatrixError, Unreachable, path
 from hub.matrix.inbound import Batch, Withheld
 from hub.matrix.outbound import Outbound
 from hub.matrix.rooms import RoomBook
+from hub.matrix.secret_storage import RecoveryKey
+from hub.matrix.secret_store import SecretStore
 from hub.matrix.trust import Pins, Policy, TrustBook
 from hub.observe import Log
 
 log = Log(__name__)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came back: under which device, how many room keys, and how many other sessions were ended."""
+
+    user_id: str
+    device_id: str
+    keys: int
+    sessions: int
 
 
 @dataclass
@@ -38,6 +52,7 @@ class Member:
     new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
     backfills: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Rooms whose past could not be fetched: how often in a row, and not to be tried before (monotonic)."""
+    backup: Backup | None = None
     outbound: Outbound = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,8 +74,13 @@ class Member:
         except Unreachable as fault:
             raise OperatorError("homeserver.unreachable", url=account.homeserver) from fault
         try:
+            if account.restoring:
+                raise OperatorError("recovery.unfinished", user_id=account.user_id)
             await client.upload_keys(one_time_keys_on_server=None)
             account = await identity.establish(client, account, file)
+            if account.former_device:
+                await identity.sign_out_others(client, account, [account.former_device])
+                account = file.update(account, former_device="")
         except BaseException as fault:
             await client.close()
             if isinstance(fault, Unreachable):
@@ -95,6 +115,14 @@ class Member:
             message = olm.outgoing_to_device_messages.pop(0)
             await self.client.call("PUT", path("sendToDevice", message.type, uuid4().hex), message.as_dict())
 
+    async def keep_backup(self, file: AccountFile) -> None:
+        """Open this account's key backup, or make it: from now on :meth:`back_up` adds to it."""
+        self.backup, self.account = await backup.opened(self.client, self.account, file)
+
+    async def back_up(self) -> int:
+        """Send to the backup what it lacks; returns how many keys."""
+        return await self.backup.save() if self.backup is not None else 0
+
     async def join(self, room_id: str) -> str:
         """Join a room we were invited to; joining twice is joining once. Returns the room id."""
         return str((await self.client.call("POST", path("join", room_id), {}))["room_id"])
@@ -102,6 +130,36 @@ class Member:
     async def create_room(self, content: Mapping[str, Any]) -> str:
         """``/createRoom`` as it is; returns the room id."""
         return str((await self.client.call("POST", path("createRoom"), content))["room_id"])
+
+
+async def restore(file: AccountFile, account: Account, recovery: RecoveryKey) -> Restored:
+    """The account comes back as itself from its recovery key.
+
+    On a new device, signed by the identity that people know, with the keys of the backup; every other session
+    of the account is ended.
+
+    ``account`` needs a password and nothing else. What is interrupted is finished by the next call. Raises
+    OperatorError as ``identity.recalled`` does.
+    """
+    account = file.update(account, restoring=True)
+    client, account = await _signed_in(file, account)
+    try:
+        seeds = await identity.recalled(client, recovery)
+        store = SecretStore(client, recovery)
+        backup_key = (await store.read(backup.SECRET) or b"").hex()
+        account = file.update(
+            account, seeds=seeds, recovery_key=recovery.text, recovery_shown=True, backup_key=backup_key
+        )
+        await client.upload_keys(one_time_keys_on_server=None)
+        account = await identity.establish(client, account, file)
+        keys = await backup.restored(client, account)
+        sessions = await identity.sign_out_others(client, account)
+        file.update(account, restoring=False, former_device="")
+        return Restored(account.user_id, str(client.device_id), keys, sessions)
+    finally:
+        await client.close()
+        if client.store is not None:
+            client.store.database.close()
 
 
 async def _signed_in(file: AccountFile, account: Account) -> tuple[Client, Account]:
@@ -112,16 +170,27 @@ async def _signed_in(file: AccountFile, account: Account) -> tuple[Client, Accou
         client = Client(account.homeserver, account.user_id, account.device_id, folder, account.pickle_key)
         client.restore_login(account.user_id, account.device_id, account.access_token)
         try:
-            if await _token_works(client):
-                return client, account
+            session = await _session(client)
         except BaseException:
             await client.close()
             raise
+        if session is Session.OPEN:
+            return client, account
         await client.close()
-    # A first start, a lost key store, a deleted device: come as a new device. New keys under the name of an
-    # old one would be refused by everybody who knew it.
-    (log.warning if account.access_token else log.info)("matrix.new_device", account=account.user_id)
-    account = file.update(account, device_id=new_device_id(), pickle_key=new_pickle_key(), access_token="")
+        if session is Session.PAUSED:
+            account = file.update(account, access_token="")
+    if account.access_token:
+        # A lost key store, a deleted device. New keys under the same name would be refused by whoever knew
+        # the old ones: we come as a new device.
+        log.warning("matrix.new_device", account=account.user_id)
+        account = file.update(
+            account,
+            device_id=new_device_id(),
+            pickle_key=new_pickle_key(),
+            access_token="",
+            former_device=account.device_id,
+        )
+    # Killed between signing in and noting the token, we sign in on the same device again: none is left over.
     client = Client(account.homeserver, account.user_id, account.device_id, folder, account.pickle_key)
     try:
         await _log_in(client, account)
@@ -131,16 +200,24 @@ async def _signed_in(file: AccountFile, account: Account) -> tuple[Client, Accou
     return client, file.update(account, access_token=client.access_token)
 
 
-async def _token_works(client: Client) -> bool:
+class Session(Enum):
+    """What the server says of a token."""
+
+    OPEN = auto()
+    PAUSED = auto()  # a "soft logout": the device and its keys are still there
+    ENDED = auto()
+
+
+async def _session(client: Client) -> Session:
     try:
         found = await client.call("GET", path("account", "whoami"))
     except MatrixError as refused:
         if refused.errcode == "M_UNKNOWN_TOKEN":
-            return False
+            return Session.PAUSED if refused.soft_logout else Session.ENDED
         raise
     if found.get("device_id") != client.device_id:
         raise OperatorError("account.other_device", user_id=client.user_id)
-    return True
+    return Session.OPEN
 
 
 async def _log_in(client: Client, account: Account) -> None:

@@ -40,11 +40,22 @@ class DeviceKeys(Protocol):
     def curve25519(self) -> str: ...
 
 
+def row_name(session: InboundGroupSession) -> str:
+    """One session id may be known from several senders, and of several rooms: each copy is itself."""
+    copy = hashlib.sha256(f"{session.room_id} {session.sender_key}".encode()).hexdigest()[:16]
+    return f"{session.id} {copy}"
+
+
 class HubOlm(Olm):
     """One device's Olm account, its Olm and Megolm sessions."""
 
     device_keys_object: Mapping[str, Any] | None = None
     """Our own signed device keys, sent inside every Olm message (``sender_device_keys``, spec v1.15)."""
+
+    def __init__(self, user_id: str, device_id: str, store: Any) -> None:
+        super().__init__(user_id, device_id, store)
+        self.fresh_sessions: list[InboundGroupSession] = []
+        """Received or made since the backup last looked."""
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -72,11 +83,16 @@ class HubOlm(Olm):
         if session.id != session_id:
             log.warning("room_key.mismatched_session")
             return
-        known = self.inbound_group_store.get(room_id, sender_key, session_id)
+        self.keep(session)
+
+    def keep(self, session: InboundGroupSession) -> None:
+        """Keep a session, unless we hold the same from an earlier message on."""
+        known = self.inbound_group_store.get(session.room_id, session.sender_key, session.id)
         if known is not None and known.first_known_index <= session.first_known_index:
             return
-        self.inbound_group_store._entries[room_id][sender_key][session_id] = session
+        self.inbound_group_store._entries[session.room_id][session.sender_key][session.id] = session
         self.save_inbound_group_session(session)
+        self.fresh_sessions.append(session)
 
     def save_inbound_group_session(self, session: InboundGroupSession) -> None:
         """Keep each copy of a session by itself.
@@ -84,7 +100,6 @@ class HubOlm(Olm):
         nio's table knows one row a session id: somebody who passes on another's session, shortened or under
         another room, would replace it there, to be found at the next start.
         """
-        copy = hashlib.sha256(f"{session.room_id} {session.sender_key}".encode()).hexdigest()[:16]
         store, row = self.store, MegolmInboundSessions
         with store.database.bind_ctx(store.models):
             row.replace(
@@ -93,7 +108,7 @@ class HubOlm(Olm):
                 fp_key=session.ed25519,
                 room_id=session.room_id,
                 session=session.pickle(store.pickle_key),
-                session_id=f"{session.id} {copy}",
+                session_id=row_name(session),
             ).execute()
 
     def decrypt(self, sender: str, sender_key: str, message: Any) -> Any:
@@ -149,6 +164,12 @@ class HubOlm(Olm):
         and a member may have passed on somebody else's session as his own."""
         by_sender = self.inbound_group_store[room_id].values()
         return [sessions[session_id] for sessions in by_sender if session_id in sessions]
+
+    def all_inbound_sessions(self) -> Iterator[InboundGroupSession]:
+        """Every Megolm session that we can read with."""
+        for by_sender in self.inbound_group_store._entries.values():
+            for sessions in by_sender.values():
+                yield from sessions.values()
 
     def fresh_fallback_key(self) -> JsonObject:
         """A new signed fallback key for ``/keys/upload``, so that a drained pool never makes us deaf."""

@@ -38,8 +38,12 @@ class Verdict(StrEnum):
     UNSIGNED_DEVICE = "unsigned_device"  # the owner has not vouched for it
     UNKNOWN_DEVICE = "unknown_device"  # deleted, never seen, or not the one it claims to be
     CHANGED_IDENTITY = "changed_identity"  # the owner's master key is not the pinned one
+    RESTORED_KEY = "restored_key"  # read with a key out of the backup, which is nobody's
     NOT_ENCRYPTED = "not_encrypted"
 
+
+RESTORED = "restored"
+"""Stands for the sender's keys of a session out of the key backup: whose it was, nothing proves."""
 
 UNPROVEN = (Verdict.UNSIGNED_DEVICE, Verdict.UNKNOWN_DEVICE)
 """What a device may be judged only because the notice of it, or of its signature, has not come yet."""
@@ -119,6 +123,8 @@ class Policy:
 
     def judge(self, person: Person | None, session: InboundGroupSession) -> Verdict:
         """What a Megolm session proves. Its cleartext labels in the event are not looked at."""
+        if session.sender_key == RESTORED:
+            return Verdict.RESTORED_KEY
         devices = person.devices if person else ()
         device = next((d for d in devices if d.curve25519 == session.sender_key), None)
         if device is None or device.ed25519 != session.ed25519 or session.forwarding_chain:

@@ -24,6 +24,8 @@ class Metrics:
     """By ``account`` and ``box``: inbox or outbox."""
     undecryptable_waiting: Gauge
     one_time_keys: Gauge
+    backup_behind: Gauge
+    """Room keys that are not in the key backup yet."""
     sync_lag: Gauge
     """From the newest event's time to its handling."""
     command_seconds: Histogram
@@ -57,6 +59,7 @@ class Metrics:
             parked=gauge("parked", "Rows set aside for the operator", "account", "box"),
             undecryptable_waiting=gauge("undecryptable_waiting", "Events that wait for a key", "account"),
             one_time_keys=gauge("one_time_keys", "One-time keys left on the homeserver", "account"),
+            backup_behind=gauge("backup_behind", "Room keys not yet in the key backup", "account"),
             sync_lag=gauge("sync_lag_seconds", "Age of the newest event when it was handled", "account"),
             command_seconds=histogram("command_seconds", "Time that a command took", "command"),
             sends=counter("sends", "Outgoing Matrix events", "outcome"),

@@ -91,6 +91,15 @@ export async function open({ url, isolation, log_level }, session, announce) {
             await crypto.userHasCrossSigningKeys();
             return await publishIdentity(false, null);
         },
+        async restore_backup() {
+            await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
+            await crypto.checkKeyBackupAndEnable();
+            return (await crypto.restoreKeyBackup()).imported;
+        },
+        only_verified({ on }) {
+            crypto.globalBlacklistUnverifiedDevices = on;
+            return null;
+        },
 
         async create_room({ name, invite, direct, version, encrypted }) {
             const { room_id } = await client.createRoom({

@@ -34,6 +34,10 @@ class JsPeople:
         start = JsClient.start(self._homeserver.url, user_id, self.password(user_id), isolation=isolation)
         return await self._stack.enter_async_context(start)
 
+    def know(self, user_id: str, password: str) -> None:
+        """Somebody whose account was made elsewhere: `device` can sign in as them."""
+        self._passwords[user_id] = password
+
     def password(self, user_id: str) -> str:
         return self._passwords[user_id]
 

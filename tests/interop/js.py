@@ -189,6 +189,14 @@ class JsClient:
         """Fetch the identity from secret storage, sign this device with it; returns the public master key."""
         return str(await self._ask("recover", recovery_key=recovery_key))
 
+    async def restore_backup(self) -> int:
+        """Take the room keys out of the server-side backup, after `recover`; returns how many."""
+        return int(await self._ask("restore_backup"))
+
+    async def only_verified(self, on: bool) -> None:
+        """Give room keys to devices of verified people only, as Element does when it is told to."""
+        await self._ask("only_verified", on=on)
+
     async def set_isolation(self, isolation: Isolation) -> None:
         await self._ask("set_isolation", isolation=isolation)
 

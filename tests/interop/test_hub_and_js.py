@@ -274,3 +274,14 @@ async def test_who_left_gets_no_key_for_what_is_said_afterwards(hub: TestHub, pe
     await bob.hear(room_id, lambda message: message.event_id == again.event_id)
     assert isinstance(await for_bob(before), Received)
     assert isinstance(await for_bob(without), Undecryptable)  # though he may see it now
+
+
+async def test_a_client_that_keeps_its_keys_for_verified_people_is_told_what_to_do(
+    hub: TestHub, people: JsPeople
+) -> None:
+    nadia = await enrolled(hub, people, "nadia", isolation="all")
+    room_id = await meet(hub, nadia)
+    await nadia.only_verified(True)
+    asked = await nadia.send_text(room_id, "/aide")
+    told = await nadia.wait_for_message(room_id, sender=hub.user_id, reply_to=asked)
+    assert "votre application ne donne ses clés qu’aux sessions que vous avez vérifiées" in told.body

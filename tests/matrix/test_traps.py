@@ -18,7 +18,7 @@ from hub.matrix import member as membership
 from hub.matrix import outbound as sending
 from hub.matrix.account import AccountFile
 from hub.matrix.backfill import fill_gaps
-from hub.matrix.client import Client, JsonObject, Unreachable, path
+from hub.matrix.client import Client, JsonObject, MatrixError, Unreachable, path
 from hub.matrix.inbound import Batch, Received, decrypt, sync, trust
 from hub.matrix.member import Member, new_account
 from hub.matrix.trust import PinsInMemory, Policy, TrustedDevice
@@ -33,8 +33,9 @@ POOL = 50  # one-time keys that vodozemac holds
 class Device:
     """One account on one device that syncs only when it is told to."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, file: AccountFile) -> None:
         self.member = member
+        self.file = file
         self.since: str | None = None
         self.heard: list[str] = []
 
@@ -86,7 +87,7 @@ async def device(homeserver: TestHomeserver, tmp_path: Path) -> AsyncIterator[Op
             account = file.save(new_account(homeserver.url, user_id, password))
             member = await Member.open(file, account, PinsInMemory(), Policy())
             stack.push_async_callback(member.close)
-            one = Device(member)
+            one = Device(member, file)
             await one.listen()
             return one
 
@@ -379,3 +380,48 @@ async def test_a_sync_that_is_answered_twice_wedges_nobody(device: Open) -> None
         ]
         assert read.keys
     assert not ours.member.client.machine.wedged_devices
+
+
+async def test_a_session_that_the_server_paused_goes_on_with_its_keys(
+    device: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soft logout: the token is void, the device is not. New keys would be a warning for everybody."""
+    ours = await device("pause")
+    before = ours.member.account
+    call = Client.call
+
+    async def paused(client: Client, method: str, url: str, *rest: Any, **more: Any) -> JsonObject:
+        if url == path("account", "whoami"):
+            raise MatrixError(401, {"errcode": "M_UNKNOWN_TOKEN", "soft_logout": True})
+        return await call(client, method, url, *rest, **more)
+
+    monkeypatch.setattr(Client, "call", paused)
+    client, account = await membership._signed_in(ours.file, before)
+    assert account.device_id == before.device_id
+    assert account.access_token != before.access_token
+    assert client.machine.account.identity_keys == ours.member.client.machine.account.identity_keys
+    await client.close()
+
+
+async def test_a_device_whose_keys_are_lost_is_followed_by_a_new_one_and_signed_out(device: Open) -> None:
+    ours = await device("perdue")
+    before = ours.member.account
+    await ours.member.close()
+    (ours.file.folder / "keys" / f"{before.device_id}.db").unlink()
+    again = await Member.open(ours.file, before, PinsInMemory(), Policy())
+    present = await again.client.call("GET", path("devices"))
+    assert [one["device_id"] for one in present["devices"]] == [again.account.device_id]
+    assert again.account.device_id != before.device_id
+    assert ours.file.load() == again.account
+    await again.close()
+
+
+async def test_a_start_that_was_killed_before_it_noted_its_token_leaves_no_session_behind(
+    device: Open,
+) -> None:
+    ours = await device("tuee")
+    noted = ours.file.update(ours.member.account, access_token="")
+    client, account = await membership._signed_in(ours.file, noted)
+    present = await client.call("GET", path("devices"))
+    assert [one["device_id"] for one in present["devices"]] == [account.device_id]
+    await client.close()
