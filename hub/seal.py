@@ -17,7 +17,9 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt as _decrypt,
@@ -63,6 +65,23 @@ def unseal(key: bytes, box: bytes, aad: bytes) -> bytes:
         raise SealBroken from None
 
 
+class Master(Protocol):
+    """What data keys are wrapped with: a master key, or the file that holds the present one."""
+
+    @property
+    def id(self) -> bytes:
+        """Tells two of them apart and gives nothing away."""
+        ...
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """The id of the key, then the box."""
+        ...
+
+    def unseal(self, box: bytes, aad: bytes) -> bytes:
+        """Raises OperatorError ``seal.wrong_master_key``, or :class:`SealBroken`."""
+        ...
+
+
 class MasterKey:
     """32 random bytes that wrap every data key. ``id`` tells two of them apart and gives nothing away."""
 
@@ -100,29 +119,90 @@ class MasterKey:
         """Draw a key and write it to ``path``, readable by its owner alone. Never replaces a file."""
         key = cls.generate()
         # A link, unlike a rename, fails where something stands already: a key overwritten is a database lost.
-        _write(path, (key._secret.hex() + "\n").encode(), replace=False)
+        _write(path, _text([key]), replace=False)
         return key
-
-    @classmethod
-    def load(cls, path: Path) -> MasterKey:
-        """Read the key back. Refuses a file that others than its owner may read."""
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                text = file.read(1024)
-        except FileNotFoundError:
-            raise OperatorError("seal.master_key_missing", path=str(path)) from None
-        except OSError:
-            raise OperatorError("seal.master_key_unreadable", path=str(path)) from None
-        if mode & 0o077:
-            raise OperatorError("seal.master_key_permissions", path=str(path))
-        return _parse(text, str(path))
 
     @classmethod
     def from_env(cls, variable: str = ENVIRONMENT) -> MasterKey | None:
         """The key in the environment, written as in the file; None when the variable is unset or empty."""
         text = os.environ.get(variable, "")
         return _parse(text.encode(), variable) if text.strip() else None
+
+
+class MasterKeyFile:
+    """The master key as its file holds it now: a rotation is noticed by whoever runs.
+
+    The first line seals. During a rotation the others open what the former key sealed, until all of it is
+    sealed anew. Made from a file that is not as it must be, it raises OperatorError ``seal.master_key_…``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp, self._keys = _read(path)
+
+    @property
+    def keys(self) -> tuple[MasterKey, ...]:
+        """The present key, then former ones."""
+        # A file that was taken away or spoilt stops the next start, not what is at work.
+        with contextlib.suppress(OSError, OperatorError):
+            if _stamp(self.path.stat()) != self._stamp:
+                self._stamp, self._keys = _read(self.path)
+        return self._keys
+
+    @property
+    def id(self) -> bytes:
+        return self.keys[0].id
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """With the present key."""
+        return self.keys[0].seal(plaintext, aad)
+
+    def unseal(self, box: bytes, aad: bytes) -> bytes:
+        """With the key that sealed it, if the file has it."""
+        keys = self.keys
+        return next((key for key in keys if box.startswith(key.id)), keys[0]).unseal(box, aad)
+
+    def begin_rotation(self) -> None:
+        """Put a new key before the present one; does nothing when a rotation is under way."""
+        if len(self.keys) == 1:
+            self._write([MasterKey.generate(), *self.keys])
+
+    def end_rotation(self) -> list[Path]:
+        """Put each former key, which opens backups from before, into a file of its own; returns the files."""
+        present, *former = self.keys
+        kept = []
+        for key in former:
+            kept.append(self.path.with_name(f"{self.path.name}.{key.id.hex()}"))
+            _write(kept[-1], _text([key]), replace=True)
+        self._write([present])
+        return kept
+
+    def _write(self, keys: Iterable[MasterKey]) -> None:
+        _write(self.path, _text(keys), replace=True)
+
+
+def _read(path: Path) -> tuple[object, tuple[MasterKey, ...]]:
+    """By what a change of the file shows, and its keys, the present one first."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(1024)
+    except FileNotFoundError:
+        raise OperatorError("seal.master_key_missing", path=str(path)) from None
+    except OSError:
+        raise OperatorError("seal.master_key_unreadable", path=str(path)) from None
+    if status.st_mode & 0o077:
+        raise OperatorError("seal.master_key_permissions", path=str(path))
+    lines = text.split() or [text]
+    return _stamp(status), tuple(_parse(line, str(path)) for line in lines)
+
+
+def _stamp(status: os.stat_result) -> object:
+    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+
+
+def _text(keys: Iterable[MasterKey]) -> bytes:
+    return "".join(key._secret.hex() + "\n" for key in keys).encode()
 
 
 def _parse(text: bytes, source: str) -> MasterKey:
@@ -138,12 +218,13 @@ class Vault:
 
     __slots__ = ("_master",)
 
-    def __init__(self, master: MasterKey) -> None:
+    def __init__(self, master: Master) -> None:
         self._master = master
 
     @property
-    def master_id(self) -> str:
-        return self._master.id.hex()
+    def master_id(self) -> bytes:
+        """Of the key that wraps now; every wrapped key begins with the id of the one that wrapped it."""
+        return self._master.id
 
     def new_data_key(self) -> bytes:
         return secrets.token_bytes(KEY_BYTES)
@@ -157,12 +238,12 @@ class Vault:
         return self._master.unseal(wrapped, b"data-key\0" + about)
 
 
-def seal_file(path: Path, master: MasterKey, data: bytes) -> None:
+def seal_file(path: Path, master: Master, data: bytes) -> None:
     """Write ``data`` sealed. A crash at any moment leaves the former file or the new one, whole."""
     _write(path, master.seal(data, _file_aad(path)), replace=True)
 
 
-def unseal_file(path: Path, master: MasterKey) -> bytes:
+def unseal_file(path: Path, master: Master) -> bytes:
     """What :func:`seal_file` wrote. FileNotFoundError without a file; OperatorError when it does not open."""
     try:
         return master.unseal(path.read_bytes(), _file_aad(path))

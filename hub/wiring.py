@@ -39,7 +39,7 @@ from hub.matrix.member import Member, Restored, new_account
 from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.trust import Pin, Policy
 from hub.observe import Log, Metrics
-from hub.seal import MasterKey, Vault
+from hub.seal import Master, MasterKey, MasterKeyFile, Vault
 from hub.storage.engine import Database, Transactions
 from hub.terminal import cast
 
@@ -68,7 +68,7 @@ class Running:
     member: Member
     flow: Flow
     metrics: Metrics
-    master: MasterKey
+    master: Master
 
 
 @dataclass(frozen=True)
@@ -210,19 +210,20 @@ def data_folder(data: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def master_key(data: Path) -> MasterKey:
+def master_key(data: Path) -> Master:
     """The master key from the environment or the data folder; made on a first start, and only then."""
     path = data / "master.key"
     found = MasterKey.from_env()
     if found is not None or path.exists():
-        return found or MasterKey.load(path)
+        return found or MasterKeyFile(path)
     if (data / "hub" / "account.sealed").exists() or (data / "parcours.db").exists():
         raise OperatorError("seal.master_key_missing", path=str(path))
-    return MasterKey.create(path)
+    MasterKey.create(path)
+    return MasterKeyFile(path)
 
 
 @asynccontextmanager
-async def database(settings: Settings, master: MasterKey) -> AsyncIterator[Database]:
+async def database(settings: Settings, master: Master) -> AsyncIterator[Database]:
     """The hub's database at this program's version, checked."""
     db = Database.open(settings.database_url(), Vault(master))
     try:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import OperatorError
-from hub.seal import MasterKey, SealBroken, Vault, seal, seal_file, unseal, unseal_file
+from hub.seal import MasterKey, MasterKeyFile, SealBroken, Vault, seal, seal_file, unseal, unseal_file
 
 keys = st.binary(min_size=32, max_size=32)
 
@@ -100,7 +100,7 @@ class TestMasterKey:
         made = MasterKey.create(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [file.name for file in tmp_path.iterdir()] == ["master.key"]
-        read = MasterKey.load(path)
+        read = MasterKeyFile(path)
         assert read.id == made.id
         assert Vault(read).unwrap(Vault(made).wrap(bytes(32))) == bytes(32)
 
@@ -119,14 +119,14 @@ class TestMasterKey:
         MasterKey.create(path)
         path.chmod(mode)
         with pytest.raises(OperatorError) as refused:
-            MasterKey.load(path)
+            MasterKeyFile(path)
         assert code_of(refused) == "seal.master_key_permissions"
 
     def test_may_be_read_only(self, tmp_path: Path) -> None:
         path = tmp_path / "master.key"
         made = MasterKey.create(path)
         path.chmod(0o400)
-        assert MasterKey.load(path).id == made.id
+        assert MasterKeyFile(path).id == made.id
 
     @pytest.mark.parametrize("text", ["", "00", "g" * 64, "00" * 33, "é" * 32, "\0" * 32])
     def test_is_not_guessed_at(self, tmp_path: Path, text: str) -> None:
@@ -134,15 +134,15 @@ class TestMasterKey:
         path.touch(0o600)
         path.write_text(text)
         with pytest.raises(OperatorError) as malformed:
-            MasterKey.load(path)
+            MasterKeyFile(path)
         assert code_of(malformed) == "seal.master_key_malformed"
 
     def test_is_missed_when_it_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(OperatorError) as missing:
-            MasterKey.load(tmp_path / "master.key")
+            MasterKeyFile(tmp_path / "master.key")
         assert code_of(missing) == "seal.master_key_missing"
         with pytest.raises(OperatorError) as unreadable:
-            MasterKey.load(tmp_path)
+            MasterKeyFile(tmp_path)
         assert code_of(unreadable) == "seal.master_key_unreadable"
         with pytest.raises(OperatorError) as not_writable:
             MasterKey.create(tmp_path / "nowhere" / "master.key")
@@ -203,10 +203,10 @@ class TestSealedFile:
         script = f"""
 import pathlib
 from hub.errors import OperatorError
-from hub.seal import MasterKey, seal_file
+from hub.seal import MasterKeyFile, seal_file
 folder = pathlib.Path({str(tmp_path)!r})
 try:
-    seal_file(folder / "account.sealed", MasterKey.load(folder / "master.key"), bytes(100_000))
+    seal_file(folder / "account.sealed", MasterKeyFile(folder / "master.key"), bytes(100_000))
 except OperatorError as error:
     print(error.code)
 """

@@ -5,6 +5,7 @@
     talk.py          ``parcours demo``, ``parcours chat``
     people.py        ``parcours account``
     identity.py      ``parcours identity``
+    keys.py          ``parcours keys``
     upkeep.py        ``parcours db``, ``parcours config``
 
 May import everything. A command reads its arguments and calls what does the work; what it tells people comes

@@ -20,7 +20,7 @@ from hub.matrix.account import Account, AccountFile
 from hub.matrix.client import Client, MatrixError, Unreachable
 from hub.matrix.secret_storage import RecoveryKey, RecoveryKeyInvalid
 from hub.observe import setup_logging
-from hub.seal import MasterKey
+from hub.seal import Master, MasterKey
 
 identity_cli = group("cli.identity")
 cli.add_typer(identity_cli, name="identity")
@@ -142,7 +142,7 @@ async def _accept(settings: Settings, user_id: str, key: str) -> None:
     tell("identity.accepted", person=user_id)
 
 
-def _master_key(settings: Settings) -> MasterKey:
+def _master_key(settings: Settings) -> Master:
     """The master key of a hub that was started before: a look must not make a new one."""
     if MasterKey.from_env() is None and not (settings.data / "master.key").exists():
         raise OperatorError("identity.none", data=str(settings.data))

@@ -6,12 +6,16 @@ useless apart, and are written together (atomically, 0600, sealed with the maste
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from hub.seal import MasterKey, seal_file, unseal_file
+from hub.seal import Master, seal_file, unseal_file
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class AccountFile:
     """Where an account sleeps: ``account.sealed`` in its folder, beside the key stores of its devices."""
 
     folder: Path
-    master: MasterKey
+    master: Master
 
     @property
     def path(self) -> Path:
@@ -81,8 +85,23 @@ class AccountFile:
     def save(self, account: Account) -> Account:
         """Replace the file; the old one stays whole until the new one is on disk."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        seal_file(self.path, self.master, json.dumps(asdict(account)).encode())
+        with self._alone():
+            seal_file(self.path, self.master, json.dumps(asdict(account)).encode())
         return account
+
+    def seal_anew(self) -> None:
+        """Seal what is there with the present master key, beside a process that uses it."""
+        with self._alone():
+            seal_file(self.path, self.master, unseal_file(self.path, self.master))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = os.open(self.folder / "account.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
     def update(self, account: Account, **changes: object) -> Account:
         """A changed account, saved."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from sqlalchemy import LargeBinary, bindparam, select, update
+from sqlalchemy import LargeBinary, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.seal import KeyErased, SealBroken, Vault, seal, unseal
@@ -26,7 +26,11 @@ _OF_SCOPE = select(data_keys.c.id, data_keys.c.wrapped).where(data_keys.c.scope 
 _OF_ID = select(data_keys.c.scope, data_keys.c.wrapped).where(
     data_keys.c.id == bindparam("id", type_=LargeBinary)
 )
-_ALL = select(data_keys.c.id, data_keys.c.scope, data_keys.c.wrapped).where(LIVING)
+_STALE = (
+    select(data_keys.c.id, data_keys.c.scope, data_keys.c.wrapped)
+    .where(LIVING, func.substr(data_keys.c.wrapped, 1, _ID_BYTES) != bindparam("present", type_=LargeBinary))
+    .limit(bindparam("limit"))
+)
 _ADD = insert(data_keys).on_conflict_do_nothing()
 _ERASE = update(data_keys).where(data_keys.c.scope == bindparam("of"), LIVING).values(wrapped=None)
 _REWRAP = (
@@ -79,12 +83,14 @@ class Keys:
         self._known.clear()  # of the others, what is still needed is fetched again
         self.erased = True
 
-    async def rewrap(self, vault: Vault) -> int:
-        """Wrap every living key for another master key, all or none. How many there were."""
+    async def rewrap(self, limit: int) -> int:
+        """Wrap with the present master key what a former one wrapped. How many; 0 when none is left."""
         changes = []
-        for key_id, scope, wrapped in await self._connection.execute(_ALL):
+        stale = {"present": self._vault.master_id, "limit": limit}
+        for key_id, scope, wrapped in await self._connection.execute(_STALE, stale):
             about = identity(key_id.hex(), scope)
-            changes.append({"of": key_id, "wrapped": vault.wrap(self._vault.unwrap(wrapped, about), about)})
+            key = self._vault.unwrap(wrapped, about)
+            changes.append({"of": key_id, "wrapped": self._vault.wrap(key, about)})
         if changes:
             await self._connection.execute(_REWRAP, changes)
         return len(changes)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hub.errors import OperatorError
 from hub.locale import Language, translate
-from hub.seal import MasterKey
+from hub.seal import Master
 from hub.terminal.cast import CAST, Credentials
 from hub.terminal.person import Person
 from hub.terminal.scenes import first_words
@@ -25,7 +25,7 @@ async def play(
     hub_id: str,
     accounts: Mapping[str, Credentials],
     folder: Path,
-    master: MasterKey,
+    master: Master,
     console: Console,
     language: Language,
     pace: float,

@@ -18,7 +18,7 @@ from hub.matrix.member import Member, new_account
 from hub.matrix.rooms import Room
 from hub.matrix.trust import PinsInMemory, Policy
 from hub.observe import Log
-from hub.seal import MasterKey
+from hub.seal import Master
 from hub.terminal.cast import Credentials
 
 log = Log(__name__)
@@ -44,7 +44,7 @@ class Person:
     @classmethod
     @asynccontextmanager
     async def at(
-        cls, homeserver: str, credentials: Credentials, folder: Path, master: MasterKey
+        cls, homeserver: str, credentials: Credentials, folder: Path, master: Master
     ) -> AsyncIterator[Self]:
         """A person, for the length of a block. ``folder`` keeps the device between two times."""
         file = AccountFile(folder, master)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.seal import MasterKey, Vault
+from hub.seal import MasterKeyFile, Vault
 from hub.storage.engine import Database
 from tests.chaos.crowd import Crowd, gathered
 from tests.support.command_line import on, started, up
@@ -69,4 +69,4 @@ async def one_life(
 
 
 def vault_of(data: Path) -> Vault:
-    return Vault(MasterKey.load(data / "master.key"))
+    return Vault(MasterKeyFile(data / "master.key"))

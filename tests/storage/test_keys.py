@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from hub.errors import OperatorError
-from hub.seal import KeyErased, MasterKey, SealBroken, Vault
+from hub.seal import KeyErased, MasterKey, MasterKeyFile, SealBroken, Vault
 from hub.storage.engine import Database
 from tests.storage.examples import HUB, LATER, NOW, OTHER_ROOM, ROOM, incoming, undecryptable
 from tests.support.databases import Backend
@@ -129,21 +130,34 @@ async def test_rows_of_an_erased_room_are_closed_and_stop_nobody(database: Datab
 
 
 async def test_a_new_master_key_takes_over_and_the_old_one_opens_nothing(
-    database: Database, backend: Backend, vault: Vault
+    backend: Backend, master: MasterKey, tmp_path: Path
 ) -> None:
+    path = tmp_path / "master.key"
+    path.touch(0o600)
+    path.write_text(master._secret.hex())
+    database, old = Database.open(backend.url, Vault(MasterKeyFile(path))), path.read_text()
+    boxes = {}
     async with database.transaction() as tx:
-        box = await tx.keys.seal(ROOM, WORDS, b"")
-    successor = Vault(MasterKey.generate())
+        for number in range(4):
+            boxes[number] = await tx.keys.seal(f"!{number}:x", WORDS, b"")
+    MasterKeyFile(path).begin_rotation()  # in another process
     async with database.transaction() as tx:
-        assert await tx.keys.rewrap(successor) == 2  # the room's, and the hub's own
+        boxes[4] = await tx.keys.seal("!4:x", WORDS, b"")  # sealed with the new one already
+        assert await tx.keys.rewrap(3) == 3
+    async with database.transaction() as tx:
+        assert await tx.keys.rewrap(3) == 2  # the last room's, and the hub's own
+        assert await tx.keys.rewrap(3) == 0
+    (former,) = MasterKeyFile(path).end_rotation()
+    assert former.read_text().strip() == old
+    async with database.transaction() as tx:
+        assert [await tx.keys.unseal(box, b"") for box in boxes.values()] == [WORDS] * 5
+    await database.close()
+
+    stolen = Database.open(backend.url, Vault(MasterKeyFile(former)))
     with pytest.raises(OperatorError) as refused:
-        await database.check()
+        await stolen.check()
     assert refused.value.code == "seal.wrong_master_key"
-    reopened = Database.open(backend.url, successor)
-    await reopened.check()
-    async with reopened.transaction() as tx:
-        assert await tx.keys.unseal(box, b"") == WORDS
-    await reopened.close()
+    await stolen.close()
 
 
 async def test_the_wrong_master_key_is_refused_and_nothing_is_lost(
