@@ -12,10 +12,10 @@ from hub.errors import Refusal
 async def answer(bots: Bots, ctx: Context, line: str) -> Reply:
     """What to say to ``line``. Faults propagate: the flow rolls back and gives a reference.
 
-    What a use case wrote before it refused is kept with the rest of the transaction: decide first, then
-    write.
+    A refusal undoes what the use case wrote before it refused.
     """
     try:
-        return await dispatch(bots, ctx, line)
+        async with ctx.tx.savepoint():
+            return await dispatch(bots, ctx, line)
     except Refusal as refusal:
         return Reply.refusing(refusal)

@@ -83,6 +83,11 @@ class Keys:
         self._known.clear()  # of the others, what is still needed is fetched again
         self.erased = True
 
+    def forget(self) -> None:
+        """Ask the database again for every key: what was remembered may not be there any more."""
+        self._living.clear()
+        self._known.clear()
+
     async def rewrap(self, limit: int) -> int:
         """Wrap with the present master key what a former one wrapped. How many; 0 when none is left."""
         changes = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.seal import Vault
@@ -30,3 +33,13 @@ class UnitOfWork:
         self.journal = Journal(connection, self.keys)
         self.leases = Leases(connection)
         self.identities = Identities(connection)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part of the transaction that is undone by itself when it raises."""
+        try:
+            async with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.keys.forget()  # a key made in the part that is undone would seal what nobody could open
+            raise

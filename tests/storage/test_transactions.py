@@ -157,3 +157,17 @@ async def test_a_cancelled_transaction_is_cancelled_and_nothing_else(database: D
         task.cancel()
         done = (await asyncio.gather(task, return_exceptions=True))[0]
         assert done is None or isinstance(done, asyncio.CancelledError)
+
+
+async def test_a_part_that_is_undone_takes_its_keys_with_it_and_nothing_else(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.journal.append("before", "Named", b"kept", at=NOW, by="@hub:x", cause=None)
+        with pytest.raises(LookupError):
+            async with tx.savepoint():
+                await tx.journal.append("within", "Named", b"undone", at=NOW, by="@hub:x", cause=None)
+                raise LookupError
+        await tx.journal.append("within", "Named", b"kept, too", at=NOW, by="@hub:x", cause=None)
+    async with database.transaction() as tx:
+        assert len(await tx.journal.read("before")) == 1
+        assert [entry.payload for entry in await tx.journal.read("within")] == [b"kept, too"]
+        assert await tx.journal.verify("within")
