@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from hub.errors import OperatorError
 from hub.matrix.client import MatrixError, Unreachable
+from hub.matrix.member import NotInvited
 from hub.matrix.outbound import NotInRoom
 from hub.observe import Log, Metrics, report
 from hub.storage.engine import Transactions
@@ -112,6 +113,11 @@ class Relay:
                 await self._later(row, backoff(self._faults[row.id]))
             else:
                 await self._failed(row, report(refused, log), parked=refused.status >= 500)
+        except NotInvited:
+            # Taken back before we came. What was to be said there is for nobody.
+            async with self.db.transaction() as tx:
+                await tx.outbox.withdraw(self.account, row.room_id, now())
+            self.metrics.sends.labels(outcome="withdrawn").inc()
         except NotInRoom:
             # Our join may not have come back with a sync yet; what is for a room that we left ends parked.
             await self._failed(row, "not-in-room")

@@ -27,6 +27,8 @@ log = Log(__name__)
 
 KEY_GRACE = timedelta(seconds=30)
 """How long an unreadable message waits for its key before its sender is asked to send it again."""
+GIVEN_UP_AFTER = timedelta(days=30)
+"""So long a message whose sender was told may still be opened by a key that comes after all."""
 
 WITHHELD = {
     "m.unverified": "undecryptable.unverified",
@@ -146,6 +148,7 @@ class Ledger:
                     self.account, event.room_id, letter.to_bytes(), cause=cause, step=0, now=now
                 )
                 await tx.waiting.told(self.account, event.event_id)
+            await tx.waiting.purge(self.account, now - GIVEN_UP_AFTER)
         return len(overdue)
 
     def _withheld(self, event: Waiting) -> Withheld | None:

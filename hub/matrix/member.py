@@ -28,6 +28,10 @@ from hub.observe import Log
 log = Log(__name__)
 
 
+class NotInvited(Exception):
+    """The room does not let us in."""
+
+
 @dataclass(frozen=True)
 class Restored:
     """What came back: under which device, how many room keys, and how many other sessions were ended."""
@@ -124,8 +128,16 @@ class Member:
         return await self.backup.save() if self.backup is not None else 0
 
     async def join(self, room_id: str) -> str:
-        """Join a room we were invited to; joining twice is joining once. Returns the room id."""
-        return str((await self.client.call("POST", path("join", room_id), {}))["room_id"])
+        """Join a room we were invited to; joining twice is joining once. Returns the room id.
+
+        Raises NotInvited when the invitation was taken back, or the room is gone.
+        """
+        try:
+            return str((await self.client.call("POST", path("join", room_id), {}))["room_id"])
+        except MatrixError as refused:
+            if refused.errcode in ("M_FORBIDDEN", "M_NOT_FOUND"):
+                raise NotInvited from refused
+            raise
 
     async def create_room(self, content: Mapping[str, Any]) -> str:
         """``/createRoom`` as it is; returns the room id."""

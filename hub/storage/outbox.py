@@ -28,6 +28,14 @@ _SENT = (
     )
 )
 
+_WITHDRAW = (
+    update(outbox)
+    .where(
+        outbox.c.account == bindparam("of"), outbox.c.room_id == bindparam("room"), outbox.c.state == "new"
+    )
+    .values(state="withdrawn", payload=b"", settled_at=bindparam("now", type_=Moment))
+)
+
 
 def transaction_id(account: str, cause: str, step: int) -> str:
     """The same for the same reply to the same cause, whatever was killed and started again in between."""
@@ -94,6 +102,10 @@ class Outbox:
     async def park(self, row: int, reference: str, now: datetime) -> None:
         """Set it aside for the operator: its room goes on without it."""
         await _QUEUE.park(self._connection, row, reference, now)
+
+    async def withdraw(self, account: str, room_id: str, now: datetime) -> None:
+        """Close what is still to be sent to a room that we shall not be in; the payloads are emptied."""
+        await self._connection.execute(_WITHDRAW, {"of": account, "room": room_id, "now": now})
 
     async def parked(self, account: str) -> list[Parked]:
         return await _QUEUE.parked(self._connection, account)

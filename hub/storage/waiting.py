@@ -30,6 +30,9 @@ _OF_SESSION = _ALL.where(_row.room_id == bindparam("room_id"), _row.session_id =
 _OVERDUE = _ALL.where(~_row.told, _row.since < bindparam("before", type_=Moment))
 _COUNT = select(func.count()).select_from(waiting).where(_MINE)
 _TOLD = update(waiting).where(_THIS).values(told=True)
+_PURGE = delete(waiting).where(
+    _row.account == bindparam("of_account"), _row.told, _row.since < bindparam("before", type_=Moment)
+)
 _REMOVE = delete(waiting).where(_THIS)
 
 
@@ -84,6 +87,10 @@ class WaitingRoom:
     async def told(self, account: str, event_id: str) -> None:
         """Its sender knows now that it could not be read."""
         await self._connection.execute(_TOLD, {"of_account": account, "of_event": event_id})
+
+    async def purge(self, account: str, before: datetime) -> None:
+        """Give up what has waited since ``before`` or longer, and whose sender was told."""
+        await self._connection.execute(_PURGE, {"of_account": account, "before": before})
 
     async def remove(self, account: str, event_id: str) -> None:
         await self._connection.execute(_REMOVE, {"of_account": account, "of_event": event_id})

@@ -14,6 +14,7 @@ import pytest
 from hub.delivery import relay as relaying
 from hub.delivery.relay import Relay, now
 from hub.matrix.client import MatrixError, Unreachable
+from hub.matrix.member import NotInvited
 from hub.matrix.outbound import NotInRoom
 from hub.observe import Metrics
 from hub.storage.engine import Database
@@ -143,6 +144,24 @@ async def test_a_letter_that_the_homeserver_fails_on_for_ever_is_parked(
     async with database.transaction() as tx:
         (parked,) = await tx.outbox.parked(HUB)
     assert parked.room_id == ROOM
+
+
+async def test_an_invitation_that_was_taken_back_leaves_nothing_to_say(database: Database) -> None:
+    rooms = Rooms(failures={b"join": [NotInvited()]})
+    await queue(database, (ROOM, b"join"), (ROOM, b"welcome"), (OTHER, b"b1"))
+    async with relayed(database, rooms):
+        await rooms.until(lambda: rooms.arrived[OTHER] == [b"b1"])
+        async with asyncio.timeout(30):
+            while await depth(database):
+                await asyncio.sleep(0.01)
+    async with database.transaction() as tx:
+        assert await tx.outbox.parked(HUB) == []
+    assert rooms.arrived[ROOM] == []
+
+
+async def depth(db: Database) -> int:
+    async with db.transaction() as tx:
+        return await tx.outbox.depth(HUB)
 
 
 async def test_what_is_queued_while_it_runs_is_sent_when_the_bell_rings(database: Database) -> None:

@@ -45,3 +45,5 @@ async def test_a_sender_is_told_once(database: Database) -> None:
         assert await tx.waiting.overdue(HUB, LATER) == []
         # it still waits: its key may come yet
         assert await tx.waiting.all(HUB) == [replace(old, told=True), young]
+        await tx.waiting.purge(HUB, LATER + timedelta(seconds=1))
+        assert await tx.waiting.all(HUB) == [young]  # whose sender knows nothing yet
