@@ -153,8 +153,11 @@ class Client(AsyncClient):
         olm.save_account()
         self.fallback_key_used = False
 
-    async def claim_keys(self, devices: Mapping[str, Sequence[str]]) -> None:
-        """Start Olm sessions with ``devices`` (user id → device ids); those without a key are left out."""
+    async def claim_keys(self, devices: Mapping[str, Sequence[str]]) -> frozenset[str]:
+        """Start Olm sessions with ``devices`` (user id → device ids); those without a key are left out.
+
+        Returns the names of other servers that could not be asked.
+        """
         wanted = {user: dict.fromkeys(names, "signed_curve25519") for user, names in devices.items()}
         answer = await self.call("POST", path("keys", "claim"), {"one_time_keys": wanted})
         # A hostile server's malformed key for one device must not cost the others theirs.
@@ -171,6 +174,8 @@ class Client(AsyncClient):
                     raise OperatorError("matrix.store_unwritable", path=self.store_path) from fault
                 except Exception as fault:
                     log.warning("keys_claim.malformed", reason=type(fault).__name__)
+        failures = answer.get("failures")
+        return frozenset(failures) if isinstance(failures, dict) else frozenset()
 
     async def room_send(self, *_: Any, **__: Any) -> NoReturn:
         """Closed: nio's own sending may fall back to plaintext. Use ``outbound.Outbound.send``."""

@@ -182,9 +182,16 @@ class Outbound:
             if name not in self._claimed:
                 wanted[device.user_id].append(device.device_id)
         if wanted:
-            await self.member.client.claim_keys(wanted)
+            silent = await self.member.client.claim_keys(wanted)
             # Only once it was answered: a claim that failed is made again with the next attempt.
-            self._claimed.update({(user, name): now for user, names in wanted.items() for name in names})
+            self._claimed.update(
+                {
+                    (user, name): now
+                    for user, names in wanted.items()
+                    if user.partition(":")[2] not in silent
+                    for name in names
+                }
+            )
 
     async def _withhold(
         self, room_id: str, session: OutboundGroupSession, devices: Iterable[TrustedDevice], code: str

@@ -19,7 +19,7 @@ from peewee import PeeweeException
 
 from hub.errors import OperatorError
 from hub.matrix import signing
-from hub.matrix.client import Client, path
+from hub.matrix.client import Client, JsonObject, path
 from hub.observe import Log, report
 
 log = Log(__name__)
@@ -29,6 +29,7 @@ ASK_AGAIN_SECONDS = 3600.0
 """So long at most a change stays unseen whose notice was lost on its way between servers."""
 DOUBT_SECONDS = 60.0
 """A sender whose device is not to be believed is looked up again once in so long, before it is refused."""
+HALF_TOLD_PAUSES = (0.05, 0.2, 0.5, 1.0)  # seconds, before asking again about who was told by half
 
 
 class Verdict(StrEnum):
@@ -152,6 +153,7 @@ class TrustBook:
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _doubted: dict[str, float] = field(default_factory=dict)
     _unsigned_since: dict[str, float] = field(default_factory=dict)
+    _never_whole: set[str] = field(default_factory=set)
 
     def mark_stale(self, users: Iterable[str]) -> None:
         """These people's devices changed: ask again before the next decision."""
@@ -177,9 +179,7 @@ class TrustBook:
             # Before the request: a change that arrives while it is under way must mark them stale again.
             self.stale -= asked
             try:
-                answer = await self.client.call(
-                    "POST", path("keys", "query"), {"device_keys": {user: [] for user in asked}}
-                )
+                answer = await self._told(asked)
                 # Whose server did not answer stays as known so far, and is asked about again.
                 answered = {user for user in asked if isinstance(_of(answer, "device_keys").get(user), dict)}
                 self.stale |= asked - answered
@@ -197,6 +197,28 @@ class TrustBook:
         self._doubted.update(dict.fromkeys(doubted, now))
         self.mark_stale(doubted)
         await self.refresh(doubted)
+
+    async def _told(self, users: set[str]) -> JsonObject:
+        """The server's answer about ``users``; asked again at once while it tells somebody by half.
+
+        Synapse does so while it learns of a person on another server: first it knows the devices, and a
+        moment later the identity that signed them. Believed as it is, that person would be refused. Who stays
+        half told is waited for once, not with every message.
+        """
+        answer = await self._query(users)
+        for pause in HALF_TOLD_PAUSES:
+            if not any(_half_told(user, answer) for user in users - self._never_whole):
+                break
+            await asyncio.sleep(pause)
+            answer = await self._query(users)
+        self._never_whole -= users
+        self._never_whole |= {user for user in users if _half_told(user, answer)}
+        return answer
+
+    async def _query(self, users: Iterable[str]) -> JsonObject:
+        return await self.client.call(
+            "POST", path("keys", "query"), {"device_keys": {user: [] for user in users}}
+        )
 
     async def recipients(
         self, users: Iterable[str], *, warning: bool = False
@@ -283,6 +305,19 @@ def _identity(user_id: str, answer: Mapping[str, Any]) -> tuple[str | None, str 
     if master_key is None or signing_key is None or not signing.signed_by(self_signing, user_id, master_key):
         return master_key, None
     return master_key, signing_key
+
+
+def _half_told(user_id: str, answer: Mapping[str, Any]) -> bool:
+    """Whether devices bear a signature of their owner's identity, and the answer holds no such identity."""
+    if user_id in _of(answer, "self_signing_keys"):
+        return False
+    published = _of(_of(answer, "device_keys"), user_id)
+    return any(
+        signature != f"ed25519:{device_id}"
+        for device_id, keys in published.items()
+        if isinstance(keys, dict)
+        for signature in _of(_of(keys, "signatures"), user_id)
+    )
 
 
 def _only_key(user_id: str, usage: str, content: Mapping[str, Any]) -> str | None:

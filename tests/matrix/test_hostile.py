@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,22 @@ from hub.matrix import identity, signing
 from hub.matrix.account import Seeds
 from hub.matrix.inbound import Received, Undecryptable, open_event
 from hub.matrix.member import Member
-from hub.matrix.trust import TrustBook
+from hub.matrix.rooms import Room
+from hub.matrix.trust import HALF_TOLD_PAUSES, TrustBook
 from tests.matrix.test_inbound import HUB, MESSAGE, ROOM, answering, encrypted, known_session, member_in
 from tests.matrix.test_trust import ALICE, PHONE, Keys
+
+
+@contextmanager
+def answering_in_turn(member: Member, *answers: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """These answers, one a request; yields those that are left."""
+    left = list(answers)
+
+    async def call(*_: object, **__: object) -> object:
+        return left.pop(0)
+
+    member.client.call = call  # type: ignore[method-assign, assignment]
+    yield left
 
 
 async def test_the_hub_signs_no_keys_but_its_own(tmp_path: Path) -> None:
@@ -82,6 +97,63 @@ async def test_whose_server_does_not_answer_stays_as_known(tmp_path: Path) -> No
         allowed, _ = await member.trust.recipients([ALICE])
     assert [device.device_id for device in allowed] == [PHONE]
     assert ALICE in member.trust.stale  # and asked about again
+    await member.close()
+
+
+async def test_who_is_told_by_half_is_asked_about_again(tmp_path: Path) -> None:
+    """A server that just learned of somebody elsewhere knows the devices before the identity."""
+    member, whole = member_in(tmp_path), Keys().published()
+    half = {**whole, "master_keys": {}, "self_signing_keys": {}}
+    with answering_in_turn(member, half, half, whole) as left:
+        allowed, _ = await member.trust.recipients([ALICE])
+    assert [device.device_id for device in allowed] == [PHONE]
+    assert left == []
+    await member.close()
+
+
+async def test_who_stays_half_told_is_refused_and_waited_for_once(tmp_path: Path) -> None:
+    member, whole = member_in(tmp_path), Keys().published()
+    half = {**whole, "master_keys": {}, "self_signing_keys": {}}
+    with answering_in_turn(member, *[half] * (len(HALF_TOLD_PAUSES) + 2)) as left:
+        for _ in range(2):
+            member.trust.mark_stale([ALICE])
+            allowed, refused = await member.trust.recipients([ALICE])
+            assert allowed == []
+            assert [device.device_id for device in refused] == [PHONE]
+    assert left == []
+    await member.close()
+
+
+async def test_who_signed_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    member = member_in(tmp_path)
+    unsigned = {"device_keys": Keys().published(cross_signed=False)["device_keys"]}
+    with answering_in_turn(member, unsigned) as left:
+        _, refused = await member.trust.recipients([ALICE])
+    assert [device.device_id for device in refused] == [PHONE]
+    assert left == []
+    await member.close()
+
+
+async def test_a_claim_that_a_partner_did_not_hear_is_made_again_with_the_next_message(
+    tmp_path: Path,
+) -> None:
+    member, claims = member_in(tmp_path), []
+    published = Keys().published()
+    failures: dict[str, Any] = {"x": {"status": 503}}
+    member.rooms.update(Room(ROOM, encrypted=True, members={HUB: "join", ALICE: "join"}))
+
+    async def call(_method: str, url: str, content: Any = None, **_: object) -> dict[str, Any]:
+        if "keys/claim" in url:
+            claims.append(content)
+            return {"one_time_keys": {}, "failures": failures}
+        return {"event_id": "$e", **published}
+
+    member.client.call = call  # type: ignore[method-assign, assignment]
+    await member.outbound.send(ROOM, "m.room.message", {"body": "one"}, "t1")
+    failures = {}
+    await member.outbound.send(ROOM, "m.room.message", {"body": "two"}, "t2")
+    await member.outbound.send(ROOM, "m.room.message", {"body": "three"}, "t3")
+    assert len(claims) == 2  # its server answered the second: not asked again with every message
     await member.close()
 
 
