@@ -12,8 +12,8 @@ import fcntl
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from hub.errors import OperatorError
 from hub.flow import Flow
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
+from hub.homeserver.federated import federated
 from hub.intake.address import Address
 from hub.intake.ledger import Ledger
 from hub.locale import Language
@@ -57,6 +58,20 @@ class Homeserver:
     server_name: str
     registration_secret: str | None
 
+    @classmethod
+    def of(cls, server: EmbeddedHomeserver) -> Homeserver:
+        """An embedded one that was started."""
+        return cls(server.url, server.server_name, server.registration_secret)
+
+
+@dataclass(frozen=True)
+class Homeservers:
+    """The hub's own, its partner's where that is ours too, and those whose end is the hub's end."""
+
+    own: Homeserver
+    practice: Homeserver | None = None
+    embedded: tuple[EmbeddedHomeserver, ...] = ()
+
 
 @dataclass(frozen=True)
 class Running:
@@ -64,6 +79,7 @@ class Running:
 
     settings: Settings
     homeserver: Homeserver
+    practice: Homeserver | None
     db: Database
     member: Member
     flow: Flow
@@ -89,13 +105,46 @@ Step = Callable[[str], None]
 
 
 @asynccontextmanager
-async def running(settings: Settings, on_step: Step) -> AsyncIterator[Running]:
+async def one(settings: Settings) -> AsyncIterator[Homeservers]:
+    """The homeserver at the configured address, or an embedded one."""
+    configured = settings.homeserver
+    if configured.url is not None:
+        yield Homeservers(Homeserver(configured.url, configured.server_name, registration_secret(settings)))
+        return
+    server = EmbeddedHomeserver(settings.data / "homeserver", configured.port, configured.server_name)
+    await server.start()
+    try:
+        yield Homeservers(Homeserver.of(server), embedded=(server,))
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def hospital_and_practice(settings: Settings) -> AsyncIterator[Homeservers]:
+    """Two embedded homeservers, federated; the hub's is the hospital's."""
+    configured = settings.homeserver
+    if configured.url is not None:
+        raise OperatorError("federated.configured_url", url=configured.url)
+    async with federated(settings.data, configured.server_name, configured.port) as servers:
+        hospital, practice = servers
+        yield Homeservers(Homeserver.of(hospital), Homeserver.of(practice), servers)
+
+
+OpenHomeservers = Callable[[Settings], AbstractAsyncContextManager[Homeservers]]
+"""Which homeservers there are: `one`, or `hospital_and_practice`."""
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, on_step: Step, homeservers: OpenHomeservers = one
+) -> AsyncIterator[Running]:
     """A hub from nothing to its first sync. What ends it early ends the block, as an OperatorError."""
     async with AsyncExitStack() as stack:
         stack.enter_context(data_folder(settings.data))
         master = master_key(settings.data)
         on_step("start.homeserver")
-        homeserver, embedded = await stack.enter_async_context(_homeserver(settings))
+        opened = await stack.enter_async_context(homeservers(settings))
+        homeserver = opened.own
         on_step("start.database")
         db = await stack.enter_async_context(database(settings, master))
         file = AccountFile(settings.data / "hub", master)
@@ -110,10 +159,10 @@ async def running(settings: Settings, on_step: Step) -> AsyncIterator[Running]:
         tasks = [
             together.create_task(flow.run()),
             together.create_task(lease.renewed(db, account.name, holder)),
-            together.create_task(_watch(embedded)),
+            *(together.create_task(_watch(server)) for server in opened.embedded),
         ]
         await flow.synced.wait()
-        yield Running(settings, homeserver, db, member, flow, metrics, master)
+        yield Running(settings, homeserver, opened.practice, db, member, flow, metrics, master)
         for task in tasks:
             task.cancel()
 
@@ -135,30 +184,29 @@ def assemble(settings: Settings, db: Transactions, member: Member, metrics: Metr
 
 
 async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
-    """The demonstration's people, with accounts on the homeserver and roles in the directory.
+    """The demonstration's people, with accounts on their homeserver and roles in the directory.
 
-    The file with their passwords is written before the homeserver knows them: a kill in between loses none.
+    The file with their passwords is written before a homeserver knows them: a kill in between loses none.
     """
-    known = {account.localpart: account for account in cast.read(path)}
-    people = [
-        known.get(part.localpart)
-        or cast.Credentials(
-            f"@{part.localpart}:{hub.homeserver.server_name}",
-            cast.new_password(),
-            part.role.value,
-            part.display_name,
-        )
-        for part in cast.CAST
-    ]
-    cast.write(path, people)
-    for person in people:
+    homes: list[tuple[Homeserver, Sequence[cast.Part]]] = [(hub.homeserver, cast.CAST)]
+    if hub.practice is not None:
+        homes.append((hub.practice, cast.PRACTICE))
+    kept = {account.user_id: account for account in cast.read(path)}
+    people = []
+    for home, parts in homes:
+        for part in parts:
+            user_id = f"@{part.localpart}:{home.server_name}"
+            people.append((home, kept.pop(user_id) if user_id in kept else cast.credentials(user_id, part)))
+    # What is left belongs to a practice that does not run today: its people keep their passwords.
+    cast.write(path, [*(person for _, person in people), *kept.values()])
+    for home, person in people:
         async with hub.db.transaction() as tx:
             enrolled = (await directory.find(tx, person.user_id)).enrolled
         if not enrolled:
-            await register(hub.homeserver, person)
+            await register(home, person)
             async with hub.db.transaction() as tx:
                 await directory.enrol(tx, person.user_id, Role(person.role), person.display_name, now())
-    return people
+    return [person for _, person in people]
 
 
 async def register(homeserver: Homeserver, person: cast.Credentials) -> str | None:
@@ -234,25 +282,10 @@ async def database(settings: Settings, master: Master) -> AsyncIterator[Database
         await db.close()
 
 
-@asynccontextmanager
-async def _homeserver(settings: Settings) -> AsyncIterator[tuple[Homeserver, EmbeddedHomeserver | None]]:
-    configured = settings.homeserver
-    if configured.url is not None:
-        yield Homeserver(configured.url, configured.server_name, registration_secret(settings)), None
-        return
-    server = EmbeddedHomeserver(settings.data / "homeserver", configured.port, configured.server_name)
-    await server.start()
-    try:
-        yield Homeserver(server.url, server.server_name, server.registration_secret), server
-    finally:
-        await server.stop()
-
-
-async def _watch(embedded: EmbeddedHomeserver | None) -> None:
-    """Fail when the embedded homeserver ends by itself: a hub without one is no hub."""
-    if embedded is not None:
-        await embedded.wait()
-        raise OperatorError("homeserver.ended")
+async def _watch(embedded: EmbeddedHomeserver) -> None:
+    """Fail when an embedded homeserver ends by itself: a hub without one is no hub."""
+    await embedded.wait()
+    raise OperatorError("homeserver.ended")
 
 
 def registration_secret(settings: Settings) -> str | None:

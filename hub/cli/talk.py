@@ -24,6 +24,7 @@ from hub.terminal.person import Person
 def play_demo(
     data: Data = None,
     pace: Annotated[float, typer.Option("--pace", min=0, help=say("cli.option.pace"))] = 0.0,
+    federated: Annotated[bool, typer.Option("--federated", help=say("cli.option.federated_demo"))] = False,
 ) -> None:
     """Play the scenes against the running hub, or against one of its own."""
     settings = settings_of(None, data)
@@ -33,7 +34,8 @@ def play_demo(
         return
     step("demo.own_hub")
     with tempfile.TemporaryDirectory(prefix="parcours-demo-") as folder:
-        run(_play_alone(_apart(settings, Path(folder)), pace))
+        homeservers = wiring.hospital_and_practice if federated else wiring.one
+        run(_play_alone(_apart(settings, Path(folder)), homeservers, pace))
 
 
 def _apart(settings: Settings, folder: Path) -> Settings:
@@ -46,9 +48,11 @@ def _apart(settings: Settings, folder: Path) -> Settings:
     )
 
 
-async def _play_alone(settings: Settings, pace: float) -> None:
+async def _play_alone(settings: Settings, homeservers: wiring.OpenHomeservers, pace: float) -> None:
     up = asyncio.Event()
-    serving = asyncio.create_task(serve_hub(settings, with_demo=True, on_ready=lambda *_: up.set()))
+    serving = asyncio.create_task(
+        serve_hub(settings, homeservers, with_demo=True, on_ready=lambda *_: up.set())
+    )
     started = asyncio.create_task(up.wait())
     await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
     try:
@@ -64,9 +68,8 @@ async def _play_alone(settings: Settings, pace: float) -> None:
 async def _play(settings: Settings, pace: float) -> None:
     where = _running(settings)
     await demo.play(
-        where.homeserver,
         where.hub,
-        {account.localpart: account for account in cast.read(Path(where.accounts))},
+        _people(where),
         settings.data / "people",
         wiring.master_key(settings.data),
         console,
@@ -88,12 +91,22 @@ def talk(
 
 async def _talk(settings: Settings, name: str) -> None:
     where = _running(settings)
-    people = {account.localpart: account for account in cast.read(Path(where.accounts))}
+    people = _people(where)
     if name not in people:
         raise OperatorError("chat.nobody", name=name, known=sorted(people))
+    homeserver, account = people[name]
     master = wiring.master_key(settings.data)
-    async with Person.at(where.homeserver, people[name], settings.data / "people" / name, master) as person:
+    async with Person.at(homeserver, account, settings.data / "people" / name, master) as person:
         await chat.chat(person, where.hub, console, LANGUAGE)
+
+
+def _people(where: ready.Ready) -> dict[str, tuple[str, cast.Credentials]]:
+    """Who can sign in today, by short name: the address of their homeserver, and their account."""
+    return {
+        account.localpart: (homeserver, account)
+        for account in cast.read(Path(where.accounts))
+        if (homeserver := where.homeserver_of(account.user_id)) is not None
+    }
 
 
 def _running(settings: Settings) -> ready.Ready:

@@ -33,6 +33,7 @@ def up(
         typer.Option("--base-port", min=1, max=65534, help=say("cli.option.base_port"), metavar="N"),
     ] = None,
     with_demo: Annotated[bool, typer.Option("--demo", help=say("cli.option.demo"))] = False,
+    federated: Annotated[bool, typer.Option("--federated", help=say("cli.option.federated"))] = False,
 ) -> None:
     """Start everything and serve until Ctrl-C."""
     settings = settings_of(config, data, base_port)
@@ -40,12 +41,13 @@ def up(
     setup_reports(settings.errors, release="parcours@0.1.0")
     for key in settings.relaxations():
         warn(key)
-    run(_until_stopped(settings, with_demo))
+    homeservers = wiring.hospital_and_practice if federated else wiring.one
+    run(_until_stopped(settings, homeservers, with_demo))
 
 
-async def _until_stopped(settings: Settings, with_demo: bool) -> None:
+async def _until_stopped(settings: Settings, homeservers: wiring.OpenHomeservers, with_demo: bool) -> None:
     """Serve; Ctrl-C or SIGTERM end it, during the start as well."""
-    serving = asyncio.create_task(serve_hub(settings, with_demo=with_demo, on_ready=_welcome))
+    serving = asyncio.create_task(serve_hub(settings, homeservers, with_demo=with_demo, on_ready=_welcome))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
@@ -59,9 +61,11 @@ OnReady = Callable[[wiring.Running, ready.Ready, Sequence[cast.Credentials]], No
 """Told what runs, where it is, and who can sign in."""
 
 
-async def serve_hub(settings: Settings, *, with_demo: bool, on_ready: OnReady) -> None:
+async def serve_hub(
+    settings: Settings, homeservers: wiring.OpenHomeservers, *, with_demo: bool, on_ready: OnReady
+) -> None:
     """Start, announce, and serve until cancelled."""
-    async with wiring.running(settings, step) as hub:
+    async with wiring.running(settings, step, homeservers) as hub:
         accounts = settings.data / "accounts.json"
         people = cast.read(accounts)
         if with_demo:
@@ -69,8 +73,14 @@ async def serve_hub(settings: Settings, *, with_demo: bool, on_ready: OnReady) -
         elif not accounts.exists():
             cast.write(accounts, people)
         async with serve(settings, hub.metrics, lambda: wiring.health(hub)) as web:
+            practice = ready.Practice(hub.practice.url, hub.practice.server_name) if hub.practice else None
             announcement = ready.Ready(
-                hub.homeserver.url, hub.homeserver.server_name, hub.member.user_id, web, str(accounts)
+                hub.homeserver.url,
+                hub.homeserver.server_name,
+                hub.member.user_id,
+                web,
+                str(accounts),
+                practice,
             )
             with ready.announced(settings.data, announcement):
                 on_ready(hub, announcement, people)
@@ -112,6 +122,14 @@ def _write_private(path: Path, text: str) -> None:
 def _invite(where: ready.Ready, people: Sequence[cast.Credentials]) -> None:
     """Where to sign in, as whom, and what to type first."""
     tell("start.ready", url=where.homeserver, hub=where.hub, web=where.web)
+    _introduce([person for person in people if where.homeserver_of(person.user_id) == where.homeserver])
+    if where.practice is not None:
+        url = where.practice.homeserver
+        tell("start.practice", url=url, hub=where.hub)
+        _introduce([person for person in people if where.homeserver_of(person.user_id) == url])
+
+
+def _introduce(people: Sequence[cast.Credentials]) -> None:
     if not people:
         return
     table = Table(say("start.who"), say("start.user"), say("start.password"), say("start.role"), box=None)

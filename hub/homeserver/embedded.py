@@ -10,7 +10,7 @@ from pathlib import Path
 from hub.errors import OperatorError
 from hub.homeserver import child, pidfile
 from hub.homeserver.render import Rendered, render
-from hub.homeserver.values import HomeserverValues
+from hub.homeserver.values import HomeserverValues, Loopback
 
 
 class EmbeddedHomeserver:
@@ -24,6 +24,8 @@ class EmbeddedHomeserver:
         *,
         host: str = "127.0.0.1",
         public_url: str | None = None,
+        partners: tuple[str, ...] = (),
+        loopback: Loopback | None = None,
         patience: float = 90.0,
     ) -> None:
         """``patience``: seconds a start may take; the first makes the whole schema, maybe on a slow disk.
@@ -38,6 +40,8 @@ class EmbeddedHomeserver:
             port=port,
             host=host,
             public_url=public_url,
+            federation_partners=partners,
+            loopback=loopback,
         )
         self._patience = patience
         self._pidfile = data_dir / "homeserver.pid"
@@ -112,10 +116,10 @@ class EmbeddedHomeserver:
 
     def _refuse_taken_port(self) -> None:
         """Synapse would say so too, but in a traceback, and after seconds."""
-        family = socket.AF_INET6 if ":" in self._values.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Synapse does
-            try:
-                probe.bind((self._values.host, self._values.port))
-            except OSError:
-                raise OperatorError("homeserver.port_taken", port=str(self._values.port)) from None
+        for host, port in self._values.listening:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Synapse does
+                try:
+                    probe.bind((host, port))
+                except OSError:
+                    raise OperatorError("homeserver.port_taken", port=str(port)) from None

@@ -47,6 +47,22 @@ class Redis:
 
 
 @dataclass(frozen=True)
+class Loopback:
+    """How homeservers of one computer federate, without reverse proxies that speak TLS for them.
+
+    Synapse does so itself, on ``port``, with ``certificate`` and ``key``. ``authority`` is the file of the
+    certificate authority that vouches for its partners. ``way_out`` is the address of the HTTP proxy that
+    reaches them, and nobody else.
+    """
+
+    port: int
+    certificate: Path
+    key: Path
+    authority: Path
+    way_out: str
+
+
+@dataclass(frozen=True)
 class HomeserverValues:
     """One homeserver. ``config_dir`` holds configuration and secrets, ``data_dir`` media and logs.
 
@@ -61,6 +77,7 @@ class HomeserverValues:
     host: str = "127.0.0.1"
     public_url: str | None = None
     federation_partners: tuple[str, ...] = ()
+    loopback: Loopback | None = None
     metrics_port: int | None = None
     postgres: Postgres | None = None
     redis: Redis | None = None
@@ -74,7 +91,7 @@ class HomeserverValues:
         check_address(self.host)
         check_team(self.workers)
         taken: set[tuple[str, int]] = set()
-        for host, port in self._listening():
+        for host, port in self.listening:
             check_port(port)
             if (host, port) in taken:
                 raise OperatorError("homeserver.port_twice", port=str(port))
@@ -100,10 +117,23 @@ class HomeserverValues:
     @property
     def serves_own_name(self) -> bool:
         """https://server_name/ leads here, so partners need no other port."""
+        if self.loopback is not None:
+            return True
         return self.behind_proxy and urlsplit(self.base_url).netloc == self.server_name
 
-    def _listening(self) -> list[tuple[str, int]]:
+    @property
+    def resources(self) -> list[str]:
+        """What the first listener serves: federation's paths exist only where partners come that way."""
+        if self.federation_partners and self.loopback is None:
+            return ["client", "federation"]
+        return ["client"]
+
+    @property
+    def listening(self) -> list[tuple[str, int]]:
+        """Every address and port that a process of it listens on."""
         own = [self.port, *([self.metrics_port] if self.metrics_port is not None else [])]
+        if self.loopback is not None:
+            own.append(self.loopback.port)
         if self.workers:
             own.append(self.replication_port)
         return [(self.host, port) for port in own] + [

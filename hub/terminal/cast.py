@@ -33,6 +33,9 @@ CAST: Sequence[Part] = (
     Part("alice.martin", "Alice Martin, aidante", Role.CAREGIVER),
 )
 
+PRACTICE: Sequence[Part] = (Part("dr.faure", "Dr Anne Faure, médecin traitante en ville", Role.PROFESSIONAL),)
+"""Those of the city practice, which has a homeserver of its own."""
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -67,6 +70,11 @@ def write(path: Path, accounts: Sequence[Credentials]) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(text + "\n")
     temporary.replace(path)
+
+
+def credentials(user_id: str, part: Part) -> Credentials:
+    """A part's account under this user id, with a new password."""
+    return Credentials(user_id, new_password(), part.role.value, part.display_name)
 
 
 def new_password() -> str:

@@ -11,38 +11,42 @@ from rich.console import Console
 from hub.errors import OperatorError
 from hub.locale import Language, translate
 from hub.seal import Master
-from hub.terminal.cast import CAST, Credentials
+from hub.terminal.cast import CAST, PRACTICE, Credentials
 from hub.terminal.person import Person
-from hub.terminal.scenes import first_words
+from hub.terminal.scenes import across_town, first_words
 from hub.terminal.stage import SceneFailed, Stage
 
 SCENES = (first_words,)
 PLAYERS = ("dr.moreau", "jeanne.martin")
+ACROSS_TOWN = (across_town,)
+"""Those that need the city practice, whose people play in them too."""
 
 
 async def play(
-    homeserver: str,
     hub_id: str,
-    accounts: Mapping[str, Credentials],
+    accounts: Mapping[str, tuple[str, Credentials]],
     folder: Path,
     master: Master,
     console: Console,
     language: Language,
     pace: float,
 ) -> None:
-    """Sign the players in and play. Raises OperatorError ``demo.no_cast`` or ``demo.failed``."""
+    """Sign the players in and play. ``accounts``: the address of their homeserver and their account, by name.
+
+    Raises OperatorError ``demo.no_cast`` or ``demo.failed``.
+    """
     if missing := [part.localpart for part in CAST if part.localpart not in accounts]:
         raise OperatorError("demo.no_cast", missing=missing)
+    from_town = [part.localpart for part in PRACTICE if part.localpart in accounts]
+    scenes = (*SCENES, *ACROSS_TOWN) if from_town else SCENES
     async with AsyncExitStack() as stack:
         people = {
-            name: await stack.enter_async_context(
-                Person.at(homeserver, accounts[name], folder / name, master)
-            )
-            for name in PLAYERS
+            name: await stack.enter_async_context(Person.at(*accounts[name], folder / name, master))
+            for name in (*PLAYERS, *from_town)
         }
         stage = Stage(hub_id, console, language, people.__getitem__, pace)
         try:
-            for scene in SCENES:
+            for scene in scenes:
                 await scene.play(stage)
         except (SceneFailed, TimeoutError) as failed:
             code, facts = (
