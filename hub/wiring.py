@@ -66,11 +66,11 @@ class Homeserver:
 
 @dataclass(frozen=True)
 class Homeservers:
-    """The hub's own, its partner's where that is ours too, and those whose end is the hub's end."""
+    """The hub's own, and its partner's where we run that too; the embedded one whose end is the hub's end."""
 
     own: Homeserver
     practice: Homeserver | None = None
-    embedded: tuple[EmbeddedHomeserver, ...] = ()
+    embedded: EmbeddedHomeserver | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ async def one(settings: Settings) -> AsyncIterator[Homeservers]:
     server = EmbeddedHomeserver(settings.data / "homeserver", configured.port, configured.server_name)
     await server.start()
     try:
-        yield Homeservers(Homeserver.of(server), embedded=(server,))
+        yield Homeservers(Homeserver.of(server), embedded=server)
     finally:
         await server.stop()
 
@@ -125,9 +125,8 @@ async def hospital_and_practice(settings: Settings) -> AsyncIterator[Homeservers
     configured = settings.homeserver
     if configured.url is not None:
         raise OperatorError("federated.configured_url", url=configured.url)
-    async with federated(settings.data, configured.server_name, configured.port) as servers:
-        hospital, practice = servers
-        yield Homeservers(Homeserver.of(hospital), Homeserver.of(practice), servers)
+    async with federated(settings.data, configured.server_name, configured.port) as (hospital, practice):
+        yield Homeservers(Homeserver.of(hospital), Homeserver.of(practice), hospital)
 
 
 OpenHomeservers = Callable[[Settings], AbstractAsyncContextManager[Homeservers]]
@@ -159,7 +158,7 @@ async def running(
         tasks = [
             together.create_task(flow.run()),
             together.create_task(lease.renewed(db, account.name, holder)),
-            *(together.create_task(_watch(server)) for server in opened.embedded),
+            together.create_task(_watch(opened.embedded)),
         ]
         await flow.synced.wait()
         yield Running(settings, homeserver, opened.practice, db, member, flow, metrics, master)
@@ -282,10 +281,14 @@ async def database(settings: Settings, master: Master) -> AsyncIterator[Database
         await db.close()
 
 
-async def _watch(embedded: EmbeddedHomeserver) -> None:
-    """Fail when an embedded homeserver ends by itself: a hub without one is no hub."""
-    await embedded.wait()
-    raise OperatorError("homeserver.ended")
+async def _watch(embedded: EmbeddedHomeserver | None) -> None:
+    """Fail when the embedded homeserver ends by itself: a hub without one is no hub.
+
+    It does without the practice's: partners come and go.
+    """
+    if embedded is not None:
+        await embedded.wait()
+        raise OperatorError("homeserver.ended")
 
 
 def registration_secret(settings: Settings) -> str | None:

@@ -3,4 +3,5 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.synapse",
     "tests.support.hub",
+    "tests.support.federation",
 ]
