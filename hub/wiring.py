@@ -357,13 +357,13 @@ async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> R
         if account is not None and account.seeds is not None and not account.restoring:
             raise OperatorError("recovery.not_needed", data=str(settings.data))
         on_step("start.homeserver")
-        async with _homeserver(settings) as (homeserver, _):
-            account = account or await _password_reset(settings, homeserver, file)
+        async with one(settings) as opened:
+            account = account or await _password_reset(settings, opened.own, file)
             on_step("recovery.step")
             try:
                 return await membership.restore(file, account, recovery)
             except Unreachable as fault:
-                raise OperatorError("homeserver.unreachable", url=homeserver.url) from fault
+                raise OperatorError("homeserver.unreachable", url=opened.own.url) from fault
             except MatrixError as refused:
                 raise OperatorError("account.keys_refused", errcode=refused.errcode) from refused
 
