@@ -19,7 +19,7 @@ from hub.delivery.content import content
 from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import Relay, now
 from hub.errors import OperatorError
-from hub.intake.answers import letters, queue
+from hub.intake.answers import asked, letters, queue
 from hub.intake.clerk import Clerk
 from hub.intake.ledger import Ledger
 from hub.locale import Language
@@ -80,11 +80,12 @@ class Flow:
             )
         )
 
-    async def answer(self, tx: UnitOfWork, row: InboxRow) -> None:
-        """One row of the inbox, within the transaction that claimed it."""
+    async def answer(self, tx: UnitOfWork, row: InboxRow) -> str:
+        """One row of the inbox, within the transaction that claimed it; returns what it asked for."""
         at = now()
         await queue(tx, row, await letters(self.bots, tx, row, at, self.language), at)
         await tx.inbox.done(row.id, at)
+        return asked(self.bots, row)
 
     async def deliver(self, row: OutboxRow) -> str:
         """One row of the outbox; returns the id of the event that it became."""

@@ -95,11 +95,11 @@ async def held(db: Database, account: str, pid: int) -> AsyncIterator[Holder]:
     if holder is None:
         raise RuntimeError("a process that does not exist cannot hold a lease")
     async with db.transaction() as tx:
-        other = await tx.leases.holder(account)
-        if other is not None and Holder.parse(other).dead:
-            await tx.leases.release(account, other)
+        other = await tx.leases.find(account)
+        if other is not None and Holder.parse(other.holder).dead:
+            await tx.leases.release(account, other.holder)
         if not await tx.leases.acquire(account, str(holder), now(), now() + LASTS):
-            raise OperatorError("lease.held", account=account, holder=other or "?")
+            raise OperatorError("lease.held", account=account, holder=other.holder if other else "?")
     try:
         yield holder
     finally:

@@ -38,9 +38,10 @@ async def test_a_living_process_is_not_pushed_aside_and_a_dead_one_is_not_waited
     other.kill()
     other.wait()
     async with lease.held(database, ACCOUNT, os.getpid()) as ours, database.transaction() as tx:
-        assert await tx.leases.holder(ACCOUNT) == str(ours)
+        found = await tx.leases.find(ACCOUNT)
+        assert found is not None and found.holder == str(ours)
     async with database.transaction() as tx:
-        assert await tx.leases.holder(ACCOUNT) is None
+        assert await tx.leases.find(ACCOUNT) is None
 
 
 async def test_a_holder_elsewhere_is_waited_for_until_its_lease_ends(database: Database) -> None:

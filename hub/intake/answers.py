@@ -14,6 +14,7 @@ from hub.care.directory.model import Person
 from hub.commands.answer import answer
 from hub.commands.bot import Bots
 from hub.commands.context import Context, RoomView
+from hub.commands.parse import recognise
 from hub.commands.reply import Reply
 from hub.delivery.letter import Kind as Send
 from hub.delivery.letter import Letter
@@ -32,6 +33,10 @@ UNTRUSTED = {
     Verdict.NOT_ENCRYPTED: "message.not_encrypted",
 }
 """Why a message does not count → what its sender is told."""
+
+
+UNKNOWN = "unknown"
+"""How metrics call what is no command."""
 
 
 async def letters(
@@ -54,6 +59,14 @@ async def letters(
             ]
         case Kind.COMMAND | Kind.EDIT:
             return [await _answer(bots, tx, row, now, language)]
+
+
+def asked(bots: Bots, row: InboxRow) -> str:
+    """What ``row`` asks for, as it was declared, never as it was typed: a command, or the kind of the row."""
+    if row.kind != Kind.COMMAND:
+        return row.kind
+    found = recognise(bots, Note.from_bytes(row.payload).text)
+    return found[0].code if found else UNKNOWN
 
 
 async def fault(tx: UnitOfWork, row: InboxRow, reference: str, language: Language) -> Letter:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hub.delivery.relay import now
 from hub.errors import OperatorError
-from hub.intake.answers import fault, queue
+from hub.intake.answers import fault
 from hub.locale import Language
 from hub.observe import Log, Metrics, report
 from hub.storage.engine import Transactions
@@ -25,8 +25,8 @@ log = Log(__name__)
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 
-Answer = Callable[[UnitOfWork, InboxRow], Awaitable[None]]
-"""Does what a row asks, queues the letters, ticks the row off."""
+Answer = Callable[[UnitOfWork, InboxRow], Awaitable[str]]
+"""Does what a row asks, queues the letters, ticks the row off; returns the declared name of what it asked."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Clerk:
                 row = await tx.inbox.next(self.account, now())
                 if row is None:
                     return False
-                await self.answer(tx, row)
+                command = await self.answer(tx, row)
         except OperatorError as failed:
             await self._wait(failed)
         except Exception as failed:
@@ -71,7 +71,7 @@ class Clerk:
             await self._failed(row, report(failed, log))
         else:
             self.metrics.events.labels(outcome="answered").inc()
-            self.metrics.command_seconds.labels(command=row.kind).observe(time.perf_counter() - began)
+            self.metrics.command_seconds.labels(command).observe(time.perf_counter() - began)
         return True
 
     async def _failed(self, row: InboxRow, reference: str) -> None:
@@ -90,10 +90,15 @@ class Clerk:
             self.metrics.events.labels(outcome="parked" if last else "retried").inc()
 
     async def _tell(self, row: InboxRow, reference: str) -> None:
-        """Tell the sender. What made the row fail may make this fail too: the row is parked all the same."""
+        """Tell the sender. What made the row fail may make this fail too: the row is parked all the same.
+
+        Under a cause of its own: should the row be brought back, its answer is another message.
+        """
         try:
             async with self.db.transaction() as tx:
-                await queue(tx, row, [await fault(tx, row, reference, self.language)], now())
+                letter = (await fault(tx, row, reference, self.language)).to_bytes()
+                cause = f"fault:{reference}:{row.event_id}"
+                await tx.outbox.queue(row.account, row.room_id, letter, cause=cause, step=0, now=now())
         except OperatorError:
             raise
         except Exception as failed:

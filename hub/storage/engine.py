@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
@@ -103,9 +104,37 @@ class Database:
                 found = (await tx.connection.execute(text("PRAGMA quick_check(1)"))).scalar()
                 if found != "ok":
                     raise OperatorError("database.corrupt", database=place(self._url))
-            if await self._version(tx.connection) is not migrations.Version.CURRENT:
-                raise OperatorError("database.outdated", database=place(self._url))
-            await tx.keys.prove()
+            await self._prove(tx)
+
+    async def current(self) -> None:
+        """Raise an OperatorError unless the schema is this program's and the master key is the right one.
+
+        As :meth:`check` does, without reading the whole database.
+        """
+        async with self.transaction() as tx:
+            await self._prove(tx)
+
+    async def intact(self) -> None:
+        """Read the whole database, beside whoever writes. Raises OperatorError ``database.corrupt``.
+
+        PostgreSQL checks its pages as it reads them, and has nothing quick to ask.
+        """
+        if not self._is_sqlite:
+            return
+        async with self._engine.connect() as connection:
+            try:
+                found = await sqlite.quick_check(connection)
+            except sqlite3.Error as error:  # past the reach of _translate
+                raise operator_error(error, self._url) or error from error
+        if not found:
+            raise OperatorError("database.corrupt", database=place(self._url))
+
+    async def server(self) -> str:
+        """The database's name and version, as an operator knows them: ``SQLite 3.40.1``."""
+        async with self.transaction() as tx:
+            asked = "SELECT sqlite_version()" if self._is_sqlite else "SHOW server_version"
+            version = (await tx.connection.execute(text(asked))).scalar_one()
+        return f"{'SQLite' if self._is_sqlite else 'PostgreSQL'} {version}"
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -119,6 +148,11 @@ class Database:
             except (OSError, PoolTimeout) as error:  # raised outside the reach of _translate
                 raise operator_error(error, self._url) or error from error
             yield connection
+
+    async def _prove(self, tx: UnitOfWork) -> None:
+        if await self._version(tx.connection) is not migrations.Version.CURRENT:
+            raise OperatorError("database.outdated", database=place(self._url))
+        await tx.keys.prove()
 
     async def _version(self, connection: AsyncConnection) -> migrations.Version:
         version = await connection.run_sync(migrations.version)

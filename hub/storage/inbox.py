@@ -70,7 +70,7 @@ class Inbox:
         await _QUEUE.settle(self._connection, row, "done", now)
 
     async def retry(self, row: int, next_at: datetime, reference: str) -> None:
-        """Leave it for ``next_at``, counting one attempt more. Brings a parked row back, too."""
+        """Leave it for ``next_at``, counting one attempt more."""
         await _QUEUE.retry(self._connection, row, next_at, reference)
 
     async def park(self, row: int, reference: str, now: datetime) -> None:
@@ -79,6 +79,14 @@ class Inbox:
 
     async def parked(self, account: str) -> list[Parked]:
         return await _QUEUE.parked(self._connection, account)
+
+    async def bring_back(self, account: str, row: int, now: datetime) -> bool:
+        """Let a parked row have all its attempts again, from ``now`` on. False when none is parked so."""
+        return await _QUEUE.bring_back(self._connection, account, row, now)
+
+    async def drop(self, account: str, row: int, now: datetime) -> bool:
+        """Give a parked row up: its payload goes, its identity stays. False when none is parked so."""
+        return await _QUEUE.drop(self._connection, account, row, now)
 
     async def depth(self, account: str) -> int:
         """How many rows are still to be dealt with."""

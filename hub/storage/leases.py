@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hub.storage.rows import Lease
 from hub.storage.tables import Moment, insert, leases
 
 _row = leases.c
@@ -16,7 +17,7 @@ _ACQUIRE = _ADD.on_conflict_do_update(
     set_={"holder": _ADD.excluded.holder, "until": _ADD.excluded.until},
     where=or_(_row.holder == _ADD.excluded.holder, _row.until <= bindparam("now", type_=Moment)),
 ).returning(_row.account)
-_HOLDER = select(_row.holder).where(_row.account == bindparam("account"))
+_FIND = select(_row.holder, _row.until).where(_row.account == bindparam("account"))
 # Locked against a takeover until the transaction ends; SQLite has one writer and needs no lock.
 _HELD = (
     select(_row.account)
@@ -39,10 +40,10 @@ class Leases:
         )
         return taken.first() is not None
 
-    async def holder(self, account: str) -> str | None:
-        """Who has it, run out or not; None when nobody does."""
-        found = await self._connection.execute(_HOLDER, {"account": account})
-        return found.scalar_one_or_none()
+    async def find(self, account: str) -> Lease | None:
+        """The lease, run out or not; None when nobody has it."""
+        row = (await self._connection.execute(_FIND, {"account": account})).first()
+        return Lease(row.holder, row.until) if row else None
 
     async def held_by(self, account: str, holder: str) -> bool:
         """Whether this holder still has it, and will for the rest of the transaction."""

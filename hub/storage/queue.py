@@ -82,6 +82,21 @@ class Queue:
             .where(row.id == bindparam("of"))
             .values(state=bindparam("state"), payload=b"", settled_at=bindparam("now", type_=Moment))
         )
+        parked_one = (
+            row.account == bindparam("of_account"),
+            row.state == "parked",
+            row.id == bindparam("of"),
+        )
+        self._bring_back = (
+            update(table)
+            .where(*parked_one)
+            .values(state="new", attempts=0, next_at=bindparam("now", type_=Moment), settled_at=None)
+        )
+        self._drop = (
+            update(table)
+            .where(*parked_one)
+            .values(state="dropped", payload=b"", settled_at=bindparam("now", type_=Moment))
+        )
         self._parked = (
             select(row.id, row.room_id, row.reference, row.attempts, row.settled_at)
             .where(mine, row.state == "parked")
@@ -97,6 +112,14 @@ class Queue:
 
     async def park(self, connection: AsyncConnection, row: int, reference: str, now: datetime) -> None:
         await connection.execute(self._park, {"of": row, "reference": reference, "now": now})
+
+    async def bring_back(self, connection: AsyncConnection, account: str, row: int, now: datetime) -> bool:
+        done = await connection.execute(self._bring_back, {"of_account": account, "of": row, "now": now})
+        return done.rowcount == 1
+
+    async def drop(self, connection: AsyncConnection, account: str, row: int, now: datetime) -> bool:
+        done = await connection.execute(self._drop, {"of_account": account, "of": row, "now": now})
+        return done.rowcount == 1
 
     async def settle(self, connection: AsyncConnection, row: int, state: str, now: datetime) -> None:
         """Close a row: its identity stays, so that it is known if it comes again; its payload goes."""

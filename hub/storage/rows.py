@@ -8,10 +8,20 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class SyncPosition:
-    """Where an account's sync stands, and when the hub first listened on it (older events are not for it)."""
+    """Where an account's sync stands, when the hub first listened on it (older events are not for it), and
+    when it last moved."""
 
     next_batch: str
     first_start: datetime
+    saved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who speaks for an account, until when unless renewed."""
+
+    holder: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A row set aside after too many failures. ``reference`` leads to the log; ``retry`` tries again."""
+    """A row set aside after too many failures. ``reference`` leads to the log; ``bring_back`` tries again."""
 
     id: int
     room_id: str

@@ -55,6 +55,14 @@ async def sweep(connection: AsyncConnection) -> None:
     await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+async def quick_check(connection: AsyncConnection) -> bool:
+    """Whether the file is whole. Outside a transaction of ours, which would make writers wait."""
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    cursor = await driver.execute("PRAGMA quick_check(1)")
+    return bool(await cursor.fetchall() == [("ok",)])
+
+
 def _open(path: Path) -> sqlite3.Connection:
     # isolation_level None: Python would open transactions late and commit before DDL; _begin says BEGIN
     # itself.

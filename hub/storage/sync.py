@@ -11,7 +11,7 @@ from hub.storage.rows import SyncPosition
 from hub.storage.tables import insert, sync_positions
 
 _row = sync_positions.c
-_LOAD = select(_row.next_batch, _row.first_start).where(_row.account == bindparam("account"))
+_LOAD = select(_row.next_batch, _row.first_start, _row.saved_at).where(_row.account == bindparam("account"))
 _ADD = insert(sync_positions)
 _SAVE = _ADD.on_conflict_do_update(
     index_elements=[_row.account],
@@ -29,7 +29,7 @@ class Sync:
     async def load(self, account: str) -> SyncPosition | None:
         """None before the first save."""
         row = (await self._connection.execute(_LOAD, {"account": account})).first()
-        return SyncPosition(row.next_batch, row.first_start) if row else None
+        return SyncPosition(row.next_batch, row.first_start, row.saved_at) if row else None
 
     async def save(self, account: str, next_batch: str, now: datetime) -> None:
         await self._connection.execute(

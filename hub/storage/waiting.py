@@ -29,6 +29,7 @@ _ALL = (
 _OF_SESSION = _ALL.where(_row.room_id == bindparam("room_id"), _row.session_id == bindparam("session_id"))
 _OVERDUE = _ALL.where(~_row.told, _row.since < bindparam("before", type_=Moment))
 _COUNT = select(func.count()).select_from(waiting).where(_MINE)
+_COUNT_SINCE = _COUNT.where(_row.since >= bindparam("after", type_=Moment))
 _TOLD = update(waiting).where(_THIS).values(told=True)
 _PURGE = delete(waiting).where(
     _row.account == bindparam("of_account"), _row.told, _row.since < bindparam("before", type_=Moment)
@@ -74,6 +75,11 @@ class WaitingRoom:
     async def count(self, account: str) -> int:
         """How many wait, told or not."""
         return int((await self._connection.execute(_COUNT, {"account": account})).scalar_one())
+
+    async def count_since(self, account: str, after: datetime) -> int:
+        """How many of them came ``after``."""
+        found = await self._connection.execute(_COUNT_SINCE, {"account": account, "after": after})
+        return int(found.scalar_one())
 
     async def all(self, account: str) -> list[Waiting]:
         return await self._read(await self._connection.execute(_ALL, {"account": account}))

@@ -11,10 +11,12 @@ import pytest
 
 from hub.care.directory import service as directory
 from hub.care.directory.model import Role
-from hub.delivery.letter import Letter
+from hub.commands.bot import Bots
+from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import now
 from hub.errors import OperatorError
 from hub.intake import clerk as clerking
+from hub.intake.answers import asked, queue
 from hub.intake.clerk import ATTEMPTS, Clerk
 from hub.intake.note import Note
 from hub.locale import Language
@@ -22,6 +24,7 @@ from hub.observe import Metrics
 from hub.storage.engine import Database
 from hub.storage.rows import InboxRow, Parked
 from hub.storage.unit_of_work import UnitOfWork
+from hub.wiring import BOTS
 from tests.storage.examples import HUB, NURSE, incoming
 
 
@@ -32,10 +35,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def clerk(
-    db: Database, answer: Callable[[UnitOfWork, InboxRow], Awaitable[None]]
+    db: Database, answer: Callable[[UnitOfWork, InboxRow], Awaitable[str]], metrics: Metrics | None = None
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A clerk at work; the function yielded waits until the inbox is empty."""
-    one = Clerk(db, HUB, answer, Metrics.create(), Language.FR, on_answered=lambda: None)
+    one = Clerk(db, HUB, answer, metrics or Metrics.create(), Language.FR, on_answered=lambda: None)
     task = asyncio.create_task(one.run())
 
     async def emptied() -> None:
@@ -68,12 +71,13 @@ async def parked(db: Database) -> list[Parked]:
 async def test_what_fails_is_undone_tried_again_parked_and_told_under_a_reference(database: Database) -> None:
     tried: list[str] = []
 
-    async def answer(tx: UnitOfWork, row: InboxRow) -> None:
+    async def answer(tx: UnitOfWork, row: InboxRow) -> str:
         tried.append(row.event_id)
         if row.event_id == "$poison":
             await directory.enrol(tx, NURSE, Role.ADMIN, "half done", now())
             raise ValueError("what was said must not be told")
         await tx.inbox.done(row.id, now())
+        return "aide"
 
     await arrive(database, "$poison", "$next")
     async with clerk(database, answer) as emptied:
@@ -91,10 +95,11 @@ async def test_what_fails_is_undone_tried_again_parked_and_told_under_a_referenc
 async def test_a_database_that_fails_parks_nothing(database: Database) -> None:
     failures = [OperatorError("database.full")] * (ATTEMPTS + 2)
 
-    async def answer(tx: UnitOfWork, row: InboxRow) -> None:
+    async def answer(tx: UnitOfWork, row: InboxRow) -> str:
         if failures:
             raise failures.pop()
         await tx.inbox.done(row.id, now())
+        return "aide"
 
     await arrive(database, "$e")
     async with clerk(database, answer) as emptied:
@@ -102,3 +107,58 @@ async def test_a_database_that_fails_parks_nothing(database: Database) -> None:
     assert await parked(database) == []
     async with database.transaction() as tx:
         assert await tx.outbox.due(HUB, now(), 9) == []
+
+
+async def test_a_parked_row_that_is_brought_back_gets_its_answer_after_all(database: Database) -> None:
+    """Its sender was told of the fault under another transaction id, which the answer would have lost."""
+    broken = True
+
+    async def answer(tx: UnitOfWork, row: InboxRow) -> str:
+        if broken:
+            raise ValueError
+        await queue(tx, row, [Letter(Kind.MESSAGE, "greeting")], now())
+        await tx.inbox.done(row.id, now())
+        return "aide"
+
+    await arrive(database, "$e")
+    async with clerk(database, answer) as emptied:
+        await emptied()
+        (row,) = await parked(database)
+        broken = False
+        async with database.transaction() as tx:
+            (told,) = await tx.outbox.due(HUB, now(), 9)
+            await tx.outbox.sent(told.id, "$told", now())
+            assert await tx.inbox.bring_back(HUB, row.id, now())
+        await emptied()
+    async with database.transaction() as tx:
+        (sent,) = await tx.outbox.due(HUB, now(), 9)
+    assert [Letter.from_bytes(one.payload).key for one in (told, sent)] == ["fault", "greeting"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name"),
+    [
+        ("command", "langue anglais", "langue"),
+        ("command", "  LANGUAGE english", "langue"),
+        ("command", "canari sous la pluie", "unknown"),
+        ("edit", "aide", "edit"),
+        ("invitation", "", "invitation"),
+    ],
+)
+def test_what_was_asked_is_measured_as_declared_and_never_as_typed(kind: str, text: str, name: str) -> None:
+    row = InboxRow(1, HUB, "$e", "!r", NURSE, kind, now(), Note(text).to_bytes(), None, None, 0, now())
+    assert asked(Bots(*BOTS), row) == name
+
+
+async def test_the_time_of_a_command_is_measured_under_its_name(database: Database) -> None:
+    async def answer(tx: UnitOfWork, row: InboxRow) -> str:
+        await tx.inbox.done(row.id, now())
+        return "aide"
+
+    metrics = Metrics.create()
+    await arrive(database, "$e")
+    async with clerk(database, answer, metrics) as emptied:
+        await emptied()
+        async with asyncio.timeout(10):
+            while b'parcours_command_seconds_count{command="aide"} 1.0' not in metrics.exposition():
+                await asyncio.sleep(0)

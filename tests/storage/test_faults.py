@@ -237,7 +237,17 @@ async def test_a_damaged_page_is_found_before_the_hub_starts(tmp_path: Path, vau
     before = path.read_bytes()
     async with opened(SqliteFile(path).url, vault) as database:
         assert await code_of(database.check) == "database.corrupt"
+        assert await code_of(database.intact) == "database.corrupt"
     assert path.read_bytes() == before
+
+
+async def test_a_whole_database_is_read_while_somebody_writes(database: Database, vault: Vault) -> None:
+    await database.current()
+    async with opened(database._url.render_as_string(hide_password=False), vault) as beside:
+        async with database.transaction() as tx:
+            await tx.inbox.add(incoming("$unfinished"), NOW)
+            await beside.intact()
+        assert (await beside.server()).split()[0] in ("SQLite", "PostgreSQL")
 
 
 @pytest.mark.parametrize("place", ["missing/hub.db", "file/hub.db", "."])

@@ -109,10 +109,32 @@ async def test_a_parked_row_lets_its_room_go_on_and_can_be_brought_back(database
         assert await tx.inbox.depth(HUB) == 1
         second = await tx.inbox.next(HUB, NOW)
         assert second is not None and second.event_id == "$2"
-        await tx.inbox.retry(parked.id, NOW, "7F3K-2MQX")
+        assert not await tx.inbox.bring_back("@other:hub.localhost", parked.id, NOW)
+        assert await tx.inbox.bring_back(HUB, parked.id, NOW)
+        assert not await tx.inbox.bring_back(HUB, parked.id, NOW)  # it is parked no more
         assert await tx.inbox.parked(HUB) == []
         back = await tx.inbox.next(HUB, NOW)
         assert back is not None and back.event_id == "$1" and back.payload == first.payload
+        assert back.attempts == 0
+
+
+async def test_a_parked_row_that_is_dropped_loses_its_words_and_stays_known(
+    database: Database, backend: Backend
+) -> None:
+    async with database.transaction() as tx:
+        await tx.inbox.add(incoming("$1"), NOW)
+        first = await tx.inbox.next(HUB, NOW)
+        assert first is not None
+        assert not await tx.inbox.drop(HUB, first.id, NOW)  # not parked: the clerk's, not the operator's
+        await tx.inbox.park(first.id, "7F3K-2MQX", NOW)
+        assert await tx.inbox.drop(HUB, first.id, LATER)
+        assert not await tx.inbox.bring_back(HUB, first.id, LATER)
+        assert await tx.inbox.parked(HUB) == []
+        assert await tx.inbox.next(HUB, LATER) is None
+    async with database.transaction() as tx:
+        assert not await tx.inbox.add(incoming("$1"), LATER)
+    ((payload, state),) = await backend.execute("SELECT payload, state FROM inbox")
+    assert (bytes(payload), state) == (b"", "dropped")
 
 
 async def test_a_claim_that_is_rolled_back_is_open_again(database: Database) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from hub.storage.engine import Database
+from hub.storage.rows import Lease
 from tests.storage.examples import HUB, LATER, NOW
 
 
@@ -53,8 +54,8 @@ async def test_accounts_are_leased_apart(database: Database) -> None:
 
 async def test_anybody_may_ask_who_holds_it(database: Database) -> None:
     async with database.transaction() as tx:
-        assert await tx.leases.holder(HUB) is None
+        assert await tx.leases.find(HUB) is None
         await tx.leases.acquire(HUB, "one", NOW, LATER)
-        assert await tx.leases.holder(HUB) == "one"
+        assert await tx.leases.find(HUB) == Lease("one", LATER)
         await tx.leases.acquire(HUB, "two", LATER, LATER + timedelta(minutes=5))
-        assert await tx.leases.holder(HUB) == "two"
+        assert await tx.leases.find(HUB) == Lease("two", LATER + timedelta(minutes=5))

@@ -90,8 +90,13 @@ async def test_a_parked_row_lets_its_room_go_on_and_can_be_brought_back(database
         assert causes(await tx.outbox.due(HUB, NOW, 10)) == ["$2"]
         (parked,) = await tx.outbox.parked(HUB)
         assert (parked.id, parked.reference, parked.at) == (first.id, "7F3K-2MQX", NOW)
-        await tx.outbox.retry(parked.id, NOW, "7F3K-2MQX")
-        assert causes(await tx.outbox.due(HUB, NOW, 10)) == ["$1"]
+        assert await tx.outbox.bring_back(HUB, parked.id, NOW)
+        (back,) = await tx.outbox.due(HUB, NOW, 10)
+        assert (back.cause, back.txn_id, back.payload) == ("$1", first.txn_id, first.payload)
+        await tx.outbox.park(back.id, "7F3K-2MQX", NOW)
+        assert await tx.outbox.drop(HUB, back.id, NOW)
+        assert not await tx.outbox.drop(HUB, back.id, NOW)
+        assert causes(await tx.outbox.due(HUB, NOW, 10)) == ["$2"]
 
 
 async def test_a_rolled_back_reply_is_never_sent(database: Database) -> None:

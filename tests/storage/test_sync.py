@@ -16,7 +16,7 @@ async def test_the_position_moves_and_the_first_start_stays(database: Database) 
         await tx.sync.save("@second:hub.localhost", "s9", LATER)
     async with database.transaction() as tx:
         await tx.sync.save(HUB, "s2", LATER)
-        assert await tx.sync.load(HUB) == SyncPosition("s2", NOW)
+        assert await tx.sync.load(HUB) == SyncPosition("s2", NOW, LATER)
 
 
 async def test_the_position_never_passes_what_it_brought(database: Database) -> None:
@@ -28,5 +28,5 @@ async def test_the_position_never_passes_what_it_brought(database: Database) -> 
             await tx.sync.save(HUB, "s2", NOW)
             raise ZeroDivisionError
     async with database.transaction() as tx:
-        assert await tx.sync.load(HUB) == SyncPosition("s1", NOW)
+        assert await tx.sync.load(HUB) == SyncPosition("s1", NOW, NOW)
         assert await tx.inbox.add(incoming("$1"), NOW)

@@ -44,6 +44,8 @@ async def test_a_sender_is_told_once(database: Database) -> None:
         await tx.waiting.told(HUB, "$1")
         assert await tx.waiting.overdue(HUB, LATER) == []
         # it still waits: its key may come yet
+        assert await tx.waiting.count(HUB) == 2
+        assert await tx.waiting.count_since(HUB, LATER) == 1
         assert await tx.waiting.all(HUB) == [replace(old, told=True), young]
         await tx.waiting.purge(HUB, LATER + timedelta(seconds=1))
         assert await tx.waiting.all(HUB) == [young]  # whose sender knows nothing yet
