@@ -179,7 +179,7 @@ class Flow:
             await asyncio.sleep(_BACKED_UP_EVERY_SECONDS)
 
     async def measure(self) -> None:
-        """Bring the gauges up to date."""
+        """Bring the gauges of the queues up to date; ``hub.doctor`` sees to the others."""
         account, metrics = self.member.account.name, self.metrics
         async with self.db.transaction() as tx:
             metrics.inbox_depth.labels(account).set(await tx.inbox.depth(account))
@@ -189,4 +189,3 @@ class Flow:
             metrics.undecryptable_waiting.labels(account).set(await tx.waiting.count(account))
         if self.member.backup is not None:
             metrics.backup_behind.labels(account).set(self.member.backup.behind)
-        metrics.one_time_keys.labels(account).set(self.member.one_time_keys or 0)

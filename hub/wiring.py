@@ -25,6 +25,8 @@ from hub.commands.bot import Bots
 from hub.commands.parse import recognise
 from hub.config import Settings
 from hub.delivery.relay import now
+from hub.doctor import gauges
+from hub.doctor.patient import Awake
 from hub.errors import OperatorError
 from hub.flow import Flow
 from hub.homeserver import accounts
@@ -161,6 +163,7 @@ async def running(
             together.create_task(_watch(opened.embedded)),
         ]
         await flow.synced.wait()
+        tasks.append(together.create_task(gauges.rounds(Awake(settings, db, member), metrics)))
         yield Running(settings, homeserver, opened.practice, db, member, flow, metrics, master)
         for task in tasks:
             task.cancel()
@@ -324,6 +327,7 @@ async def _hub_account(settings: Settings, homeserver: Homeserver, file: Account
             display_name=settings.hub.display_name,
         )
         await _lift_rate_limits(homeserver.url, homeserver.registration_secret, account.user_id)
+        account = file.update(account, rate_limits_lifted=True)
     return account
 
 

@@ -7,6 +7,8 @@
     identity.py      ``parcours identity``
     keys.py          ``parcours keys``
     upkeep.py        ``parcours db``, ``parcours config``
+    doctor.py        ``parcours doctor``
+    parked.py        ``parcours parked``
 
 May import everything. A command reads its arguments and calls what does the work; what it tells people comes
 from the catalogues. To add one: a function here under ``@cli.command``, its sentences under ``cli.*``.

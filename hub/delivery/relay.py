@@ -106,6 +106,7 @@ class Relay:
             await self._later(row, min(backoff(self._faults[row.id]), timedelta(seconds=SILENCE_SECONDS)))
         except MatrixError as refused:
             if refused.errcode == "M_LIMIT_EXCEEDED":
+                self.metrics.sends.labels(outcome="limited").inc()
                 wait = timedelta(seconds=refused.retry_after or IDLE_SECONDS)
                 await self._later(row, min(wait, LONGEST_WAIT))
             elif refused.status >= 500 and self._faults[row.id] < FAULTS:

@@ -15,6 +15,7 @@ What lives here, in the order a message meets it:
     backfill.py       what a sync left out, fetched before what came later
     outbound.py       share the room key, encrypt, send: fail closed
     member.py         all of the above for one account, opened and closed together
+    checkup.py        what an operator asks about a homeserver and an account; looks, and changes nothing
 
 May import: nio, vodozemac, ``hub.errors``, ``hub.seal``. Nothing outside this folder imports nio.
 To add an event type: teach ``inbound.Received`` nothing, read its ``content`` where the type matters.

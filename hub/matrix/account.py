@@ -46,6 +46,8 @@ class Account:
     """A device of ours whose keys are lost, to be signed out."""
     restoring: bool = False
     """Whether ``identity restore`` was begun and has not ended."""
+    rate_limits_lifted: bool = False
+    """Whether we lifted them; where others made the account, nobody told us."""
 
     @property
     def name(self) -> str:

@@ -88,8 +88,8 @@ sync_positions = Table(
     Column("saved_at", Moment, nullable=False),
 )
 
-# A queue's row is "new" until it is "done" or "parked"; "erased" when its key went first, "withdrawn" when its
-# room did, "dropped" when an operator gave it up.
+# A queue's row is "new" until it is "done" or "parked"; "erased" when its key went first, "withdrawn" when
+# its room did, "dropped" when an operator gave it up.
 _NEW = text("state = 'new'")
 
 inbox = Table(

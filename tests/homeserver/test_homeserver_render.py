@@ -176,6 +176,7 @@ def test_a_folder_with_an_odd_name_is_written_as_it_is(tmp_path: Path) -> None:
 def test_only_partners_bring_federation(tmp_path: Path) -> None:
     alone = yaml.safe_load(render("embedded", values(tmp_path / "alone")).config.read_text())
     assert alone["federation_domain_whitelist"] == []
+    assert alone["federation_whitelist_endpoint_enabled"] is True
     assert alone["listeners"][0]["resources"] == [{"names": ["client"]}]
     assert alone["serve_server_wellknown"] is False
 

@@ -1,0 +1,1 @@
+"""What the doctor finds, and what an operator reads of it."""

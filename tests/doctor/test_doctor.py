@@ -1,0 +1,346 @@
+"""``parcours doctor`` as its operator sees it: beside a hub that runs, beside one at rest, and when things
+are broken for real."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from hub import wiring
+from hub.cli.parked import _parse
+from hub.config import Settings
+from hub.delivery.relay import now
+from hub.doctor.gauges import FIGURES
+from hub.doctor.patient import OnDisk
+from hub.errors import OperatorError
+from hub.intake.note import Note
+from hub.matrix import identity, signing
+from hub.matrix.account import Seeds
+from tests.storage.examples import incoming, undecryptable
+from tests.support.command_line import START_SECONDS, on, surroundings, up
+from tests.support.synapse import TestHomeserver, call, free_port, login
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``parcours doctor --json`` said, and its exit status."""
+
+    status: int
+    level: str
+    checks: Mapping[str, Mapping[str, Any]]
+
+    def __getitem__(self, check: str) -> str:
+        return str(self.checks[check]["outcome"])
+
+    def of_level(self, level: str) -> set[str]:
+        return {name for name, check in self.checks.items() if check["level"] == level}
+
+
+async def parcours(*command: str, data: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """One command of the command line: its exit status, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hub", *command, "--data", str(data)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=surroundings(env),
+    )
+    async with asyncio.timeout(START_SECONDS):
+        said = (await process.communicate())[0].decode()
+    assert process.returncode is not None
+    assert "Traceback" not in said
+    return process.returncode, said
+
+
+async def doctor(data: Path, env: dict[str, str] | None = None) -> Report:
+    status, said = await parcours("doctor", "--json", data=data, env=env)
+    told = json.loads(said)
+    assert all(check["says"] for check in told["checks"])
+    return Report(status, told["level"], {check["check"]: check for check in told["checks"]})
+
+
+async def test_a_hub_that_runs_is_well_and_is_left_as_it_was(running_hub: wiring.Running) -> None:
+    data, account = running_hub.settings.data, running_hub.member.account
+    files = {path.name: path.read_bytes() for path in (data / "hub").glob("*.sealed")}
+    report = await doctor(data)
+    assert (report.status, report.level) == (0, "warning")
+    assert report.of_level("failing") == report.of_level("unknown") == set()
+    assert report.of_level("warning") == {"backup"}
+    assert report["lease"] == "held"
+    assert report["federation"] == "closed"
+    assert report["limits"] == "lifted"
+    assert report.checks["keys"]["facts"]["count"] > 25
+    for secret in (account.access_token, account.password, account.pickle_key, account.recovery_key):
+        assert secret not in json.dumps(report.checks, ensure_ascii=False)
+    assert {path.name: path.read_bytes() for path in (data / "hub").glob("*.sealed")} == files
+    _, said = await parcours("doctor", data=data)
+    assert said.count("✓") == len(report.checks) - 1
+    assert "1.163" in said
+
+
+async def test_the_metrics_show_what_the_doctor_found(running_hub: wiring.Running) -> None:
+    account, registry = running_hub.member.user_id, running_hub.metrics.registry
+
+    def shown(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"parcours_{name}", {"account": account, **labels})
+
+    async with asyncio.timeout(60):
+        while shown("examined_timestamp_seconds") is None:
+            await asyncio.sleep(0.05)
+    report = await doctor(running_hub.settings.data)
+    worth = {"well": 1.0, "warning": 0.5, "failing": 0.0}
+    for name, check in report.checks.items():
+        if name not in ("integrity", "versions"):
+            assert shown("check", check=name) == worth[check["level"]], name
+    assert shown("one_time_keys") == report.checks["keys"]["facts"]["count"]
+    assert shown("identity_chain_whole") == 1
+    assert shown("backup_present") == 0
+    assert abs(shown("clock_skew_seconds") or 0) < 2
+    assert (shown("disk_free_bytes") or 0) > 0
+    assert (shown("sync_lag_seconds") or 0) < 60
+    assert len(FIGURES) == 6
+
+
+@dataclass
+class Resting:
+    """A hub that ran once on the shared homeserver and stopped: nothing mends what a test breaks."""
+
+    data: Path
+    env: dict[str, str]
+    homeserver: TestHomeserver
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[OnDisk]:
+        """Its parts, from disk."""
+        hub = OnDisk(Settings().model_copy(update={"data": self.data}))
+        yield hub
+        await hub.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def resting(
+    homeserver: TestHomeserver, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Resting]:
+    folder = tmp_path_factory.mktemp("doctor")
+    hub = Resting(folder / "var", on(homeserver, folder, "patient"), homeserver)
+    async with up(hub.data, env=hub.env) as running:
+        assert running.ready
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+    yield hub
+
+
+async def test_a_hub_at_rest_is_no_failure_and_says_that_it_rests(resting: Resting) -> None:
+    report = await doctor(resting.data, resting.env)
+    assert (report["lease"], report["sync"], report["homeserver"]) == ("free", "stopped", "well")
+
+
+async def test_a_homeserver_that_is_gone_is_named_and_the_rest_is_examined(resting: Resting) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    report = await doctor(resting.data, resting.env | {"PARCOURS_HOMESERVER__URL": url})
+    assert report.status == 1
+    assert report["homeserver"] == "error"
+    assert url in report.checks["homeserver"]["says"]
+    assert report["identity"] == report["keys"] == report["clock"] == "blocked"
+    assert report["database"] == report["integrity"] == "well"
+
+
+async def test_a_master_key_that_others_can_read_is_a_failure(resting: Resting) -> None:
+    key = resting.data / "master.key"
+    key.chmod(0o644)
+    try:
+        report = await doctor(resting.data, resting.env)
+        assert report.status == 1
+        assert f"chmod 600 {key}" in report.checks["master_key"]["says"]
+        assert report["secrets"] == report["database"] == "blocked"
+        assert report["disk"] != "blocked"
+    finally:
+        key.chmod(0o600)
+
+
+async def test_a_data_folder_that_others_can_open_is_a_warning(resting: Resting) -> None:
+    resting.data.chmod(0o755)
+    try:
+        assert (await doctor(resting.data, resting.env))["data"] == "readable"
+    finally:
+        resting.data.chmod(0o700)
+
+
+async def test_relaxed_settings_are_told(resting: Resting) -> None:
+    report = await doctor(resting.data, resting.env | {"PARCOURS_TRUST__REQUIRE_CROSS_SIGNED": "false"})
+    assert report["configuration"] == "relaxed"
+    assert "require_cross_signed" in report.checks["configuration"]["says"]
+
+
+@asynccontextmanager
+async def proxied(homeserver: TestHomeserver, **headers: str) -> AsyncIterator[str]:
+    """A proxy in front of the homeserver that changes headers of its answers."""
+    session = aiohttp.ClientSession(auto_decompress=False)
+
+    async def forward(request: web.Request) -> web.Response:
+        kept = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
+        async with session.request(
+            request.method, f"{homeserver.url}{request.raw_path}", headers=kept, data=await request.read()
+        ) as answer:
+            body = await answer.read()
+            return web.Response(
+                status=answer.status, body=body, headers={"Content-Type": "application/json", **headers}
+            )
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", forward)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+        await session.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "clock", "synapse"),
+    [
+        ({"Date": "Tue, 04 Mar 2025 09:30:00 GMT", "Server": "nginx"}, "wrong", "hidden"),
+        ({"Date": "yesterday", "Server": "Synapse/1.99.0"}, "unknown", "untested"),
+    ],
+)
+async def test_what_a_homeserver_says_of_time_and_version_is_judged(
+    resting: Resting, headers: dict[str, str], clock: str, synapse: str
+) -> None:
+    async with proxied(resting.homeserver, **headers) as url:
+        report = await doctor(resting.data, resting.env | {"PARCOURS_HOMESERVER__URL": url})
+    assert (report["clock"], report["synapse"]) == (clock, synapse)
+    assert report["identity"] == "well"
+
+
+async def test_what_was_set_aside_is_told_brought_back_or_given_up(resting: Resting) -> None:
+    async with resting.opened() as hub, hub.db.transaction() as tx:
+        name = hub.account.name
+        for event_id in ("$one", "$two"):
+            note = Note("ma glycémie").to_bytes()
+            row = replace(incoming(event_id, payload=note, account=name), kind="command", sent_at=now())
+            await tx.inbox.add(row, now())
+            claimed = await tx.inbox.next(name, now())
+            assert claimed is not None
+            await tx.inbox.park(claimed.id, "7F3K-2MQX", now())
+        await tx.waiting.add(replace(undecryptable("$sealed", since=now()), account=name))
+        rows = [row.id for row in await tx.inbox.parked(name)]
+
+    report = await doctor(resting.data, resting.env)
+    assert report.status == 1
+    assert report["parked"] == "some"
+    assert "7F3K-2MQX" in report.checks["parked"]["says"]
+    assert report["waiting"] == "some"
+
+    status, said = await parcours("parked", "list", data=resting.data, env=resting.env)
+    assert status == 0
+    assert said.count("7F3K-2MQX") == 2
+    assert "glycémie" not in said
+    status, said = await parcours("parked", "retry", "outbox-999", data=resting.data, env=resting.env)
+    assert status == 1
+    assert "outbox-999" in said
+    assert (await parcours("parked", "retry", f"inbox-{rows[0]}", data=resting.data, env=resting.env))[0] == 0
+    assert (await parcours("parked", "drop", f"inbox-{rows[1]}", data=resting.data, env=resting.env))[0] == 0
+    async with resting.opened() as hub, hub.db.transaction() as tx:
+        back = await tx.inbox.next(name, now())
+        assert back is not None and back.event_id == "$one"
+        assert Note.from_bytes(back.payload).text == "ma glycémie"
+        await tx.inbox.done(back.id, now())
+        assert await tx.inbox.next(name, now()) is None
+
+
+@pytest.mark.parametrize(
+    "typed", ["rien", "inbox", "inbox-", "inbox-0", "inbox--1", "inbox-1;2", "outbox-1.5"]
+)
+def test_what_names_no_row_is_refused(typed: str) -> None:
+    with pytest.raises(OperatorError) as refused:
+        _parse(typed)
+    assert (refused.value.code, refused.value.facts) == ("parked.unknown", {"typed": typed})
+
+
+async def test_one_time_keys_that_somebody_took_are_missed(resting: Resting) -> None:
+    user, password = await resting.homeserver.new_user("glouton")
+    token = await login(resting.homeserver.url, user, password)
+    async with resting.opened() as hub:
+        device = {hub.account.user_id: {hub.account.device_id: "signed_curve25519"}}
+    taken = ""
+    while "fallback" not in taken:
+        status, body = await call(
+            "POST",
+            f"{resting.homeserver.url}/_matrix/client/v3/keys/claim",
+            token=token,
+            json={"one_time_keys": device},
+        )
+        if status == 429:
+            await asyncio.sleep(body.get("retry_after_ms", 100) / 1000)
+            continue
+        taken = json.dumps(body)
+    report = await doctor(resting.data, resting.env)
+    assert report.status == 1
+    assert report["keys"] == "drained"
+
+
+async def test_a_backup_that_somebody_else_made_is_not_trusted(resting: Resting) -> None:
+    async with resting.opened() as hub:
+        account = hub.account
+        assert account.seeds is not None
+        public = signing.public_key("11" * 32)
+        for signer, outcome in (("22" * 32, "untrusted"), (account.seeds.master, "well")):
+            auth: dict[str, Any] = {"public_key": public}
+            key = signing.public_key(signer)
+            auth["signatures"] = {account.user_id: {f"ed25519:{key}": signing.sign(auth, signer)}}
+            content = {"algorithm": "m.megolm_backup.v1.curve25519-aes-sha2", "auth_data": auth}
+            made = await hub.client.call("POST", "/_matrix/client/v3/room_keys/version", content)
+            report = await doctor(resting.data, resting.env)
+            assert report["backup"] == outcome
+            assert report.checks["backup"]["facts"]["version"] == made["version"]
+
+
+async def test_a_device_that_its_identity_does_not_sign_is_a_failure(resting: Resting) -> None:
+    """A new self-signing key, vouched for by the same master key, has not signed the device."""
+    async with resting.opened() as hub:
+        account = hub.account
+        assert account.seeds is not None
+        public = signing.public_key("33" * 32)
+        key: dict[str, Any] = {"user_id": account.user_id, "usage": ["self_signing"]}
+        key["keys"] = {f"ed25519:{public}": public}
+        name = f"ed25519:{signing.public_key(account.seeds.master)}"
+        key["signatures"] = {account.user_id: {name: signing.sign(key, account.seeds.master)}}
+        url_path = "/_matrix/client/v3/keys/device_signing/upload"
+        await identity._with_password(hub.client, account, url_path, {"self_signing_key": key})
+    report = await doctor(resting.data, resting.env)
+    assert report.status == 1
+    assert report["identity"] == "unsigned"
+
+
+async def test_an_identity_that_was_replaced_is_an_alarm(resting: Resting) -> None:
+    async with resting.opened() as hub:
+        await identity._publish(hub.client, hub.account, Seeds("44" * 32, "55" * 32, "66" * 32))
+    report = await doctor(resting.data, resting.env)
+    assert (report.status, report["identity"]) == (1, "replaced")
+
+
+async def test_a_session_that_was_closed_is_told(resting: Resting) -> None:
+    async with resting.opened() as hub:
+        await hub.client.call("POST", "/_matrix/client/v3/logout")
+    report = await doctor(resting.data, resting.env)
+    assert (report.status, report["account"]) == (1, "signed_out")
+    assert report["identity"] == "blocked"
+    assert report["homeserver"] == "well"
