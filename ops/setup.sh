@@ -11,6 +11,7 @@ main() {
     python_environment
     if [ "${1:-all}" = all ]; then
         debian_packages
+        alert_checker
         node_packages tests/interop
     fi
 }
@@ -110,6 +111,23 @@ debian_install() {
     export DEBIAN_FRONTEND=noninteractive
     quietly apt-get update
     quietly apt-get install --yes --no-install-recommends "$@"
+}
+
+# promtool, which checks and tests the alerts. Installing its Debian package would start a Prometheus on this machine:
+# the tool alone is taken out of it.
+alert_checker() {
+    if command -v promtool >/dev/null || [ -x .venv/bin/promtool ]; then
+        return
+    fi
+    command -v apt-get >/dev/null || fail "Il manque promtool, de Prometheus / promtool, of Prometheus, is missing"
+    say "· promtool"
+    local folder
+    folder=$(mktemp -d)
+    apt-cache show prometheus >/dev/null 2>&1 || quietly apt-get update
+    (cd "$folder" && quietly apt-get download prometheus)
+    dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -x -C "$folder" ./usr/bin/promtool
+    install "$folder/usr/bin/promtool" .venv/bin/promtool
+    rm -rf "$folder"
 }
 
 # The tests' JavaScript clients, in the folder given.
