@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from hub.cli import doctor, identity, keys, parked, people, talk, up, upkeep
+from hub.cli import doctor, identity, keys, parked, people, talk, up, upkeep, verify
 from hub.cli.app import cli, explain
 from hub.errors import OperatorError
 from hub.observe import Log, report
 
 log = Log(__name__)
 
-COMMANDS = (up, talk, people, identity, keys, upkeep, doctor, parked)
+COMMANDS = (up, talk, people, identity, verify, keys, upkeep, doctor, parked)
 """Each registers its commands as it is imported."""
 
 

@@ -21,6 +21,7 @@ from hub.delivery.relay import Relay, now
 from hub.errors import OperatorError
 from hub.intake.answers import asked, letters, queue
 from hub.intake.clerk import Clerk
+from hub.intake.desk import Desk
 from hub.intake.ledger import Ledger
 from hub.locale import Language
 from hub.matrix.backfill import fill_gaps
@@ -28,6 +29,7 @@ from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.inbound import Batch, decrypt, sync, trust
 from hub.matrix.member import Member
 from hub.matrix.outbound import NotEncrypted
+from hub.matrix.verification import Verifications
 from hub.observe import Log, Metrics, report
 from hub.storage.engine import Transactions
 from hub.storage.rows import InboxRow, OutboxRow
@@ -58,10 +60,12 @@ class Flow:
     connected_since: datetime = field(default_factory=now)
     clerk: Clerk = field(init=False)
     relay: Relay = field(init=False)
+    desk: Desk = field(init=False)
 
     def __post_init__(self) -> None:
         account = self.member.account.name
         self.relay = Relay(self.db, account, self.deliver, self.metrics, self.max_attempts)
+        self.desk = Desk(self.db, account, Verifications(self.member))
         self.clerk = Clerk(
             self.db, account, self.answer, self.metrics, self.language, on_answered=self.relay.bell.set
         )
@@ -109,6 +113,7 @@ class Flow:
             self.clerk.bell.set()
         if batch.rooms:
             self.relay.bell.set()  # a room that a letter waits for may be among them
+        self.desk.hear(batch)
         return batch.next_batch
 
     async def run(self) -> None:
@@ -117,6 +122,7 @@ class Flow:
             turns.create_task(self._receive_all())
             turns.create_task(self.clerk.run())
             turns.create_task(self.relay.run())
+            turns.create_task(self._verify_all())
             turns.create_task(self._tell_unreadable())
             turns.create_task(self._measure_all())
             turns.create_task(self._back_up_all())
@@ -143,6 +149,10 @@ class Flow:
                 self.connected = False
                 report(fault, log)
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _verify_all(self) -> None:
+        await self.synced.wait()  # the rooms are known from then on
+        await self.desk.run()
 
     async def _tell_unreadable(self) -> None:
         while True:

@@ -107,6 +107,13 @@ async def held(db: Database, account: str, pid: int) -> AsyncIterator[Holder]:
             await tx.leases.release(account, str(holder))
 
 
+async def living(db: Database, account: str) -> bool:
+    """Whether a process speaks for the account, as far as can be told from here."""
+    async with db.transaction() as tx:
+        found = await tx.leases.find(account)
+    return found is not None and not Holder.parse(found.holder).dead
+
+
 async def renewed(db: Database, account: str, holder: Holder) -> None:
     """Renew until cancelled. Raises OperatorError ``lease.lost`` when another may speak for the account."""
     until = now() + LASTS

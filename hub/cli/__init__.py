@@ -6,6 +6,7 @@
     people.py        ``parcours account``
     identity.py      ``parcours identity``
     keys.py          ``parcours keys``
+    verify.py        ``parcours identity verify``
     upkeep.py        ``parcours db``, ``parcours config``
     doctor.py        ``parcours doctor``
     parked.py        ``parcours parked``

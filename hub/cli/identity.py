@@ -35,7 +35,7 @@ def show(config: Config = None, data: Data = None) -> None:
 
 
 async def _show(settings: Settings) -> None:
-    master = _master_key(settings)
+    master = known_master_key(settings)
     account = AccountFile(settings.data / "hub", master).load()
     if account is None or account.seeds is None:
         raise OperatorError("identity.none", data=str(settings.data))
@@ -132,7 +132,7 @@ def accept(
 
 
 async def _accept(settings: Settings, user_id: str, key: str) -> None:
-    async with wiring.database(settings, _master_key(settings)) as db, db.transaction() as tx:
+    async with wiring.database(settings, known_master_key(settings)) as db, db.transaction() as tx:
         accepted = await tx.identities.accept(user_id, key, directory.OPERATOR, now())
         known = await tx.identities.find(user_id)
     if accepted is None and known is not None and known.changed:
@@ -142,7 +142,7 @@ async def _accept(settings: Settings, user_id: str, key: str) -> None:
     tell("identity.accepted", person=user_id)
 
 
-def _master_key(settings: Settings) -> Master:
+def known_master_key(settings: Settings) -> Master:
     """The master key of a hub that was started before: a look must not make a new one."""
     if MasterKey.from_env() is None and not (settings.data / "master.key").exists():
         raise OperatorError("identity.none", data=str(settings.data))

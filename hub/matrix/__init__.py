@@ -14,6 +14,8 @@ What lives here, in the order a message meets it:
     inbound.py        sync, decrypt, trust: the receiving half of the way
     backfill.py       what a sync left out, fetched before what came later
     outbound.py       share the room key, encrypt, send: fail closed
+    sas.py            the code that two people compare, as a pure machine
+    verification.py   verifications under way: who may ask, how they travel, what success means
     member.py         all of the above for one account, opened and closed together
     checkup.py        what an operator asks about a homeserver and an account; looks, and changes nothing
 

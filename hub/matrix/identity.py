@@ -101,6 +101,20 @@ async def establish(client: Client, account: Account, file: AccountFile) -> Acco
     return account
 
 
+async def vouch_for(client: Client, seeds: Seeds, user_id: str, master_key: str) -> None:
+    """Sign a person's master key with our user-signing key: our identity vouches for theirs.
+
+    What is signed is made here from the key that was verified; what the server shows of it is not looked at.
+    """
+    name = f"ed25519:{master_key}"
+    master: JsonObject = {"user_id": user_id, "usage": ["master"], "keys": {name: master_key}}
+    signer = f"ed25519:{signing.public_key(seeds.user_signing)}"
+    master["signatures"] = {client.user_id: {signer: signing.sign(master, seeds.user_signing)}}
+    answer = await client.call("POST", path("keys", "signatures", "upload"), {user_id: {master_key: master}})
+    if answer.get("failures"):
+        raise OperatorError("identity.signature_refused", device_id=master_key)
+
+
 async def _publish(client: Client, account: Account, seeds: Seeds) -> None:
     user_id, device_id = account.user_id, account.device_id
     master_key = signing.public_key(seeds.master)

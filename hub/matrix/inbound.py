@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nio.crypto import InboundGroupSession
-from nio.events import EncryptedToDeviceEvent, RoomKeyEvent, ToDeviceEvent
+from nio.events import EncryptedToDeviceEvent, RoomKeyEvent, ToDeviceEvent, UnknownToDeviceEvent
 from peewee import PeeweeException
 
 from hub.errors import OperatorError
@@ -79,6 +79,15 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class ToDevice:
+    """What a device of somebody sent to ours, and is neither a key nor for the Olm machine."""
+
+    sender: str
+    type: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Invitation:
     """Somebody asks us into a room."""
 
@@ -110,6 +119,7 @@ class Synced:
     invitations: tuple[Invitation, ...] = ()
     left: tuple[Room, ...] = ()
     keys: frozenset[tuple[str, str]] = frozenset()  # (room id, session id) that arrived
+    to_device: tuple[ToDevice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,7 @@ class Batch:
     rooms: tuple[Room, ...]
     keys: frozenset[tuple[str, str]]
     no_longer_waiting: frozenset[str] = frozenset()  # ids of events that a key opened at last
+    to_device: tuple[ToDevice, ...] = ()
 
 
 async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synced:
@@ -151,7 +162,9 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     if not isinstance(answer.get("next_batch"), str):
         raise Unreachable("a sync without a position")
     # To-device messages open once only: what came with an attempt that failed must not be forgotten.
-    member.new_keys |= _take_in_to_device(member, list_of(dict_of(answer.get("to_device")).get("events")))
+    arrived, others = _take_in_to_device(member, list_of(dict_of(answer.get("to_device")).get("events")))
+    member.new_keys |= arrived
+    member.to_device += others
     _take_in_devices(member, answer)
     rooms = dict_of(answer.get("rooms"))
     joined = dict_of(rooms.get("join"))
@@ -172,6 +185,7 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
             for room_id in dict_of(rooms.get("leave"))
         ),
         keys=frozenset(member.new_keys),
+        to_device=tuple(member.to_device),
     )
 
 
@@ -197,6 +211,7 @@ def decrypt(member: Member, synced: Synced) -> Batch:
         invitations=synced.invitations,
         rooms=(*(timeline.room for timeline in synced.timelines if timeline.changed), *synced.left),
         keys=synced.keys,
+        to_device=synced.to_device,
     )
 
 
@@ -231,7 +246,7 @@ def open_event(member: Member, room_id: str, raw: Mapping[str, Any]) -> Received
         event_id=event_id,
         room_id=room_id,
         sender=sender,
-        sent_at=_instant(stamp),
+        sent_at=instant(stamp),
         type=kind,
         content=content,
         relates_to=relates_to,
@@ -283,10 +298,13 @@ def _decrypted(
     return (able, *found) if found else None
 
 
-def _take_in_to_device(member: Member, messages: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    """Decrypt to-device messages and keep their keys, all in one write."""
+def _take_in_to_device(
+    member: Member, messages: Iterable[Any]
+) -> tuple[frozenset[tuple[str, str]], list[ToDevice]]:
+    """Decrypt to-device messages and keep their keys, all in one write; and what else there is in them."""
     arrived: set[tuple[str, str]] = set()
     taken: set[str] = set()
+    others: list[ToDevice] = []
     olm = member.client.machine
     with olm.together():
         for raw in messages:
@@ -308,10 +326,23 @@ def _take_in_to_device(member: Member, messages: Iterable[Any]) -> frozenset[tup
                 # Anybody may send us anything: one message must not cost us the keys behind it.
                 log.warning("to_device.malformed", reason=type(fault).__name__)
                 continue
+            other = _to_device(opened.source if isinstance(opened, UnknownToDeviceEvent) else raw)
+            if other is not None:
+                others.append(other)
             if isinstance(opened, RoomKeyEvent) and olm.inbound_sessions(opened.room_id, opened.session_id):
                 arrived.add((opened.room_id, opened.session_id))
     member.taken |= taken
-    return frozenset(arrived)
+    return frozenset(arrived), others
+
+
+def _to_device(raw: object) -> ToDevice | None:
+    """A message of a device, in clear or opened; None for what is malformed, or still closed."""
+    match raw:
+        case {"sender": str(sender), "type": str(kind), "content": dict(content)} if (
+            kind != "m.room.encrypted"
+        ):
+            return ToDevice(sender, kind, content)
+    return None
 
 
 def _fingerprint(raw: Mapping[str, Any]) -> str:
@@ -398,7 +429,8 @@ def is_arrival(member: Member, event: Mapping[str, Any]) -> bool:
     )
 
 
-def _instant(stamp: object) -> datetime:
+def instant(stamp: object) -> datetime:
+    """A moment as Matrix tells it, milliseconds since the epoch; whatever is none was long ago."""
     try:
         return datetime.fromtimestamp(stamp / 1000, UTC)  # type: ignore[operator]
     except (TypeError, ValueError, OverflowError, OSError):

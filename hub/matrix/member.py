@@ -17,7 +17,7 @@ from hub.matrix import backup, identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.backup import Backup
 from hub.matrix.client import Client, MatrixError, Unreachable, path
-from hub.matrix.inbound import Batch, Withheld
+from hub.matrix.inbound import Batch, ToDevice, Withheld
 from hub.matrix.outbound import Outbound
 from hub.matrix.rooms import RoomBook
 from hub.matrix.secret_storage import RecoveryKey
@@ -51,6 +51,7 @@ class Member:
     trust: TrustBook
     rooms: RoomBook = field(default_factory=RoomBook)
     one_time_keys: int | None = None  # on the server, by its last word
+    to_device: list[ToDevice] = field(default_factory=list)  # since the last batch kept
     taken: set[str] = field(default_factory=set)  # to-device messages since the last batch kept
     withheld: dict[tuple[str, str, str], Withheld] = field(default_factory=dict)  # room, session, sender
     new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
@@ -107,6 +108,7 @@ class Member:
             self.rooms.update(room)
         self.new_keys -= batch.keys
         self.taken.clear()
+        del self.to_device[: len(batch.to_device)]
 
     async def keep_up(self) -> None:
         """What a device owes the others after each sync: fresh one-time keys, repaired Olm sessions."""

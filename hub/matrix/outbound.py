@@ -166,7 +166,7 @@ class Outbound:
             with olm.together():
                 for device in some:
                     messages[device.user_id][device.device_id] = olm.encrypt_to(device, "m.room_key", content)
-            await self._to_device("m.room.encrypted", messages)
+            await self.to_device("m.room.encrypted", messages)
             session.users_shared_with.update(map(_name, some))
         unreachable = [d for d in missing if d not in reachable]
         await self._withhold(room_id, session, unreachable, "m.no_olm")
@@ -211,10 +211,13 @@ class Outbound:
         messages: defaultdict[str, JsonObject] = defaultdict(dict)
         for device in told:
             messages[device.user_id][device.device_id] = content
-        await self._to_device("m.room_key.withheld", messages)
+        await self.to_device("m.room_key.withheld", messages)
         self._withheld.update((session.id, _name(d)) for d in told)
 
-    async def _to_device(self, kind: str, messages: Mapping[str, JsonObject]) -> None:
+    async def to_device(
+        self, kind: str, messages: Mapping[str, JsonObject], txn_id: str | None = None
+    ) -> None:
+        """Send to devices as it is: user id → device id → content."""
         await self.member.client.call(
-            "PUT", path("sendToDevice", kind, uuid4().hex), {"messages": dict(messages)}
+            "PUT", path("sendToDevice", kind, txn_id or uuid4().hex), {"messages": dict(messages)}
         )

@@ -130,3 +130,21 @@ class Pinned:
     @property
     def changed(self) -> bool:
         return self.changed_to is not None
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRow:
+    """Somebody compares codes with us. ``room_id`` is None from device to device; ``code`` is there once both
+    sides show it; ``reason`` says why it was cancelled; ``answer`` is what the operator decided last."""
+
+    account: str
+    user_id: str
+    transaction_id: str
+    device_id: str
+    room_id: str | None
+    stage: str
+    code: str | None
+    reason: str | None
+    asked_at: datetime
+    settled_at: datetime | None
+    answer: str | None = None

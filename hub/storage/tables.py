@@ -214,6 +214,23 @@ identities = Table(
     Column("accepted_by", Text),
 )
 
+# Where the hub and an operator at a terminal meet: he writes ``answer``, and the hub everything else.
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    Column("device_id", Text, nullable=False),
+    Column("room_id", Text),
+    Column("stage", Text, nullable=False),
+    Column("code", Text),
+    Column("reason", Text),
+    Column("answer", Text),
+    Column("asked_at", Moment, nullable=False),
+    Column("settled_at", Moment),
+)
+
 # What an account knows of its rooms, kept with the sync position that it belongs to.
 rooms = Table(
     "rooms",

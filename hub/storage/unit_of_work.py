@@ -16,6 +16,7 @@ from hub.storage.leases import Leases
 from hub.storage.outbox import Outbox
 from hub.storage.rooms import Rooms
 from hub.storage.sync import Sync
+from hub.storage.verifications import VerificationTable
 from hub.storage.waiting import WaitingRoom
 
 
@@ -33,6 +34,7 @@ class UnitOfWork:
         self.journal = Journal(connection, self.keys)
         self.leases = Leases(connection)
         self.identities = Identities(connection)
+        self.verifications = VerificationTable(connection)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

@@ -7,6 +7,8 @@ import {
     AllDevicesIsolationMode,
     CryptoEvent,
     OnlySignedDevicesIsolationMode,
+    VerificationPhase,
+    VerificationRequestEvent,
 } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { describe, pending } from "./message.mjs";
 
@@ -68,7 +70,38 @@ export async function open({ url, isolation, log_level }, session, announce) {
         return await crypto.getCrossSigningKeyId();
     };
 
+    const verifications = new Map(); // transaction id → request
+    const sas = (id) => verifications.get(id).verifier?.getShowSasCallbacks();
+
     return {
+        async request_verification({ user_id, room_id, device_id }) {
+            await crypto.getUserDeviceInfo([user_id], true);
+            const request = room_id
+                ? await crypto.requestVerificationDM(user_id, room_id)
+                : await crypto.requestDeviceVerification(user_id, device_id);
+            request.on(VerificationRequestEvent.Change, () => announce({ changed: true }));
+            verifications.set(request.transactionId, request);
+            return request.transactionId;
+        },
+        verification_status({ id }) {
+            const request = verifications.get(id);
+            const shown = sas(id)?.sas;
+            return {
+                phase: VerificationPhase[request.phase].toLowerCase(),
+                emoji: shown?.emoji?.map(([_symbol, name]) => name) ?? null,
+                decimals: shown?.decimal ?? null,
+                cancelled_by: request.cancellingUserId ?? null,
+                code: request.cancellationCode,
+            };
+        },
+        async start_sas({ id }) {
+            const verifier = await verifications.get(id).startVerification("m.sas.v1");
+            verifier.verify().catch(() => null); // how it ends is told by the request
+        },
+        confirm_sas: ({ id }) => sas(id).confirm(),
+        mismatch_sas: ({ id }) => sas(id).mismatch(),
+        cancel_verification: ({ id }) => verifications.get(id).cancel(),
+
         async bootstrap_cross_signing({ password }) {
             const exists = await crypto.userHasCrossSigningKeys();
             const ours = (await crypto.getCrossSigningStatus()).privateKeysCachedLocally.masterKey;

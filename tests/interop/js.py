@@ -103,6 +103,15 @@ class UserStatus:
     needs_approval: bool  # the identity changed since we first saw it
 
 
+@dataclass(frozen=True)
+class VerificationStatus:
+    phase: Literal["unsent", "requested", "ready", "started", "cancelled", "done"]
+    emoji: list[str] | None  # seven English names, once there is a code to compare
+    decimals: list[int] | None
+    cancelled_by: str | None
+    code: str | None  # why it was cancelled
+
+
 class JsClient:
     """One signed-in device. Made by `start`."""
 
@@ -215,6 +224,53 @@ class JsClient:
     async def wait_for_user(self, user_id: str, *, timeout: float = PATIENCE, **wanted: bool) -> UserStatus:
         """Until these fields of the user's status are as wanted: `needs_approval=True`."""
         return await self._until_status(lambda: self.user_status(user_id), wanted, timeout)
+
+    # ---- verification by emoji
+
+    async def request_verification(
+        self, user_id: str, *, room_id: str | None = None, device_id: str | None = None
+    ) -> str:
+        """Ask in a room, or else a device directly. Returns the transaction's id."""
+        return str(
+            await self._ask("request_verification", user_id=user_id, room_id=room_id, device_id=device_id)
+        )
+
+    async def verification(self, transaction: str) -> VerificationStatus:
+        return VerificationStatus(**await self._ask("verification_status", id=transaction))
+
+    async def wait_for_verification(
+        self, transaction: str, phase: str, *, timeout: float = PATIENCE
+    ) -> VerificationStatus:
+        """Until it has come so far."""
+        return await self._until(
+            lambda: self.verification(transaction),
+            lambda status: status.phase == phase,
+            timeout,
+            lambda status: f"{self} sees {status}",
+        )
+
+    async def wait_for_code(self, transaction: str, *, timeout: float = PATIENCE) -> VerificationStatus:
+        """Until there is a code to compare."""
+        return await self._until(
+            lambda: self.verification(transaction),
+            lambda status: status.decimals is not None,
+            timeout,
+            lambda status: f"{self} sees {status}",
+        )
+
+    async def start_sas(self, transaction: str) -> None:
+        """Once the other side is ready: compare emoji."""
+        await self._ask("start_sas", id=transaction)
+
+    async def confirm_sas(self, transaction: str) -> None:
+        await self._ask("confirm_sas", id=transaction)
+
+    async def mismatch_sas(self, transaction: str) -> None:
+        """The codes are not the same."""
+        await self._ask("mismatch_sas", id=transaction)
+
+    async def cancel_verification(self, transaction: str) -> None:
+        await self._ask("cancel_verification", id=transaction)
 
     # ---- rooms
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import json
 import os
+import pty
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +18,7 @@ from pathlib import Path
 from tests.support.synapse import TestHomeserver
 
 START_SECONDS = 120.0
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass
@@ -83,6 +87,82 @@ async def up(
         async with asyncio.timeout(START_SECONDS):
             await running.told.wait()
         yield running
+
+
+@dataclass
+class Terminal:
+    """A command of the operator at a terminal, and all that he has seen of it."""
+
+    process: asyncio.subprocess.Process
+    keyboard: int
+    seen: str = ""
+    _more: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def shows(self, *words: str, seconds: float = 60.0) -> str:
+        """Wait until it has shown these; returns what it showed after the last look, colours taken off."""
+
+        def all_there() -> bool:
+            return all(word in self.seen for word in words)
+
+        try:
+            async with asyncio.timeout(seconds), self._more:
+                await self._more.wait_for(all_there)
+        except TimeoutError:
+            raise AssertionError(f"{words} not in:\n{self.seen}") from None
+        shown, self.seen = self.seen, ""
+        return shown
+
+    def type(self, line: str) -> None:
+        os.write(self.keyboard, f"{line}\n".encode())
+
+    async def ended(self) -> int:
+        """Its exit status."""
+        async with asyncio.timeout(START_SECONDS):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def at_terminal(
+    data: Path, *command: str, env: dict[str, str] | None = None
+) -> AsyncIterator[Terminal]:
+    """A command of ``parcours`` at a terminal of its own. Killed in the end if it still runs."""
+    keyboard, screen = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "hub", *command, "--data", str(data)),
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        start_new_session=True,
+        env=surroundings({"TERM": "xterm", **(env or {})}),
+    )
+    os.close(screen)
+    terminal, loop = Terminal(process, keyboard), asyncio.get_running_loop()
+
+    async def read() -> None:
+        # In a thread: a terminal is no pipe that the loop could watch to its end.
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        while chunk := await loop.run_in_executor(None, _read, keyboard):
+            async with terminal._more:
+                terminal.seen += _COLOURS.sub("", decode(chunk))
+                terminal._more.notify_all()
+
+    reading = asyncio.create_task(read())
+    try:
+        yield terminal
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await reading
+        os.close(keyboard)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
 
 
 def surroundings(env: dict[str, str] | None = None) -> dict[str, str]:

@@ -55,6 +55,14 @@ async def choose_language(tx: UnitOfWork, person: Person, language: str, now: da
     return changed
 
 
+async def verified(
+    tx: UnitOfWork, user_id: str, device_id: str, now: datetime, *, by: str = OPERATOR
+) -> None:
+    """Note that ``by`` compared codes with a person, on that device of theirs, and found them the same."""
+    person = await find(tx, user_id)
+    await _note(tx, person, "PersonVerified", {"device_id": device_id}, now, by, None)
+
+
 async def _note(
     tx: UnitOfWork,
     person: Person,
