@@ -24,6 +24,7 @@ from hub.intake.clerk import Clerk
 from hub.intake.desk import Desk
 from hub.intake.ledger import Ledger
 from hub.locale import Language
+from hub.matrix import history
 from hub.matrix.backfill import fill_gaps
 from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.inbound import Batch, decrypt, sync, trust
@@ -114,6 +115,7 @@ class Flow:
         if batch.rooms:
             self.relay.bell.set()  # a room that a letter waits for may be among them
         self.desk.hear(batch)
+        history.decline(batch.to_device)
         return batch.next_batch
 
     async def run(self) -> None:

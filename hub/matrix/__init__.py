@@ -14,6 +14,7 @@ What lives here, in the order a message meets it:
     inbound.py        sync, decrypt, trust: the receiving half of the way
     backfill.py       what a sync left out, fetched before what came later
     outbound.py       share the room key, encrypt, send: fail closed
+    history.py        the keys of what was said before, for who is invited where the room allows it
     sas.py            the code that two people compare, as a pure machine
     verification.py   verifications under way: who may ask, how they travel, what success means
     member.py         all of the above for one account, opened and closed together

@@ -99,10 +99,26 @@ class Client(AsyncClient):
         timeout: float = REQUEST_SECONDS,  # noqa: ASYNC109 - aiohttp's own, per request
     ) -> JsonObject:
         """One request to the homeserver, its JSON answer. Raises MatrixError or Unreachable."""
-        headers = {"Content-Type": "application/json"}
+        body = None if content is None and method == "GET" else json.dumps(content or {})
+        return await self._answer(method, url_path, body, "application/json", timeout)
+
+    async def upload(self, data: bytes) -> str:
+        """Put bytes that are encrypted already into the media repository; their ``mxc:`` address."""
+        url_path = "/_matrix/media/v3/upload"
+        answer = await self._answer("POST", url_path, data, "application/octet-stream", REQUEST_SECONDS)
+        return str(answer["content_uri"])
+
+    async def _answer(
+        self,
+        method: str,
+        url_path: str,
+        body: str | bytes | None,
+        content_type: str,
+        timeout: float,  # noqa: ASYNC109
+    ) -> JsonObject:
+        headers = {"Content-Type": content_type}
         if self.access_token:
             headers["Authorization"] = f"Bearer {self.access_token}"
-        body = None if content is None and method == "GET" else json.dumps(content or {})
         try:
             response = await self.send(method, url_path, body, headers, None, timeout)
             async with response:

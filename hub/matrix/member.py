@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from hub.errors import OperatorError
-from hub.matrix import backup, identity, signing
+from hub.matrix import backup, history, identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.backup import Backup
 from hub.matrix.client import Client, MatrixError, Unreachable, path
@@ -58,6 +58,8 @@ class Member:
     backfills: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Rooms whose past could not be fetched: how often in a row, and not to be tried before (monotonic)."""
     backup: Backup | None = None
+    shares_history: history.Allows = history.never
+    """Whether who is invited into a room may read what was said in it before."""
     outbound: Outbound = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +142,15 @@ class Member:
             if refused.errcode in ("M_FORBIDDEN", "M_NOT_FOUND"):
                 raise NotInvited from refused
             raise
+
+    async def invite(self, room_id: str, user_id: str, *, with_history: bool = False) -> None:
+        """Ask somebody into a room; ``with_history``, where the room allows it, to read what was said before.
+
+        The keys go first: the invited device looks for them as it joins.
+        """
+        if with_history:
+            await history.share(self, room_id, user_id)
+        await self.client.call("POST", path("rooms", room_id, "invite"), {"user_id": user_id})
 
     async def create_room(self, content: Mapping[str, Any]) -> str:
         """``/createRoom`` as it is; returns the room id."""

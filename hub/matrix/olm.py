@@ -16,8 +16,8 @@ import vodozemac
 from nio.api import Api
 from nio.crypto import InboundGroupSession, OlmDevice, Session
 from nio.crypto.olm_machine import Olm
-from nio.events import UnknownToDeviceEvent
-from nio.store import MegolmInboundSessions
+from nio.events import RoomKeyEvent, UnknownToDeviceEvent
+from nio.store import MatrixStore, MegolmInboundSessions
 from unpaddedbase64 import encode_base64
 
 from hub.observe import Log
@@ -25,6 +25,11 @@ from hub.observe import Log
 log = Log(__name__)
 
 JsonObject = dict[str, Any]
+
+SHARED_HISTORY = "m.shared_history"
+SHARED_HISTORY_NAMES = frozenset({SHARED_HISTORY, "shared_history", "org.matrix.msc3061.shared_history"})
+"""How ``m.room_key`` says that its session may be passed on to who is invited later. One name is sent,
+that of today's clients: they take two of them for a field given twice, and drop the key."""
 
 
 class DeviceKeys(Protocol):
@@ -52,8 +57,12 @@ class HubOlm(Olm):
     device_keys_object: Mapping[str, Any] | None = None
     """Our own signed device keys, sent inside every Olm message (``sender_device_keys``, spec v1.15)."""
 
-    def __init__(self, user_id: str, device_id: str, store: Any) -> None:
+    def __init__(self, user_id: str, device_id: str, store: MatrixStore) -> None:
         super().__init__(user_id, device_id, store)
+        store.database.execute_sql(
+            "CREATE TABLE IF NOT EXISTS shared_history"
+            " (room_id TEXT, sender_key TEXT, session_id TEXT, PRIMARY KEY (room_id, sender_key, session_id))"
+        )
         self.fresh_sessions: list[InboundGroupSession] = []
         """Received or made since the backup last looked."""
 
@@ -111,6 +120,19 @@ class HubOlm(Olm):
                 session_id=row_name(session),
             ).execute()
 
+    def may_pass_on(self, room_id: str, sender_key: str, session_id: str) -> None:
+        """The session's creator lets us show it to who is invited later."""
+        self.store.database.execute_sql(
+            "INSERT OR IGNORE INTO shared_history VALUES (?, ?, ?)", (room_id, sender_key, session_id)
+        )
+
+    def passed_on(self, room_id: str) -> set[tuple[str, str]]:
+        """The (sender key, session id) of those that may be passed on."""
+        rows = self.store.database.execute_sql(
+            "SELECT sender_key, session_id FROM shared_history WHERE room_id = ?", (room_id,)
+        )
+        return set(rows.fetchall())
+
     def decrypt(self, sender: str, sender_key: str, message: Any) -> Any:
         """Save the account after a one-time key was used; survive a message that names an unknown one."""
         try:
@@ -121,6 +143,15 @@ class HubOlm(Olm):
             return None
         finally:
             self.save_account()
+
+    def _handle_room_key_event(self, sender: str, sender_key: str, payload: JsonObject) -> Any:
+        """Keep what nio forgets of a room key: whether it may be passed on."""
+        event = super()._handle_room_key_event(sender, sender_key, payload)
+        content = payload["content"]
+        marked = any(content.get(name) is True for name in SHARED_HISTORY_NAMES)
+        if marked and isinstance(event, RoomKeyEvent) and event.algorithm in self._algorithms:
+            self.may_pass_on(event.room_id, sender_key, event.session_id)
+        return event
 
     def _handle_olm_event(self, sender: str, sender_key: str, payload: JsonObject) -> Any:
         """Surface the Olm events that nio drops (secrets, key bundles) instead of losing them."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from uuid import uuid4
 from nio.crypto import OutboundGroupSession
 
 from hub.matrix.client import JsonObject, MatrixError, path
+from hub.matrix.olm import SHARED_HISTORY
 from hub.matrix.rooms import MEGOLM, Room
 from hub.matrix.trust import TrustedDevice
 
@@ -55,7 +56,8 @@ class Outbound:
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _claimed: dict[tuple[str, str], float] = field(default_factory=dict)
     _withheld: set[tuple[str, _Name]] = field(default_factory=set)  # session id and device
-    _visibility: dict[str, str] = field(default_factory=dict)  # session id: history_visibility at its start
+    _history: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """By session id, as it was at its start: history_visibility, and whether later members may read."""
 
     async def send(
         self, room_id: str, kind: str, content: Mapping[str, Any], txn_id: str, *, warning: bool = False
@@ -106,7 +108,8 @@ class Outbound:
 
     async def _encrypt(self, room: Room, kind: str, content: Mapping[str, Any], warning: bool) -> JsonObject:
         allowed, refused = await self.member.trust.recipients(room.readers, warning=warning)
-        session = self._session(room, {_name(device) for device in allowed})
+        passed_on = await self.member.shares_history(room.room_id)
+        session = self._session(room, {_name(device) for device in allowed}, passed_on)
         await self._share(room.room_id, session, allowed)
         await self._withhold(room.room_id, session, refused, "m.unverified")
         relation = content.get("m.relates_to")
@@ -124,52 +127,63 @@ class Outbound:
             encrypted["m.relates_to"] = relation
         return encrypted
 
-    def _session(self, room: Room, readers: set[_Name]) -> OutboundGroupSession:
+    def _session(self, room: Room, readers: set[_Name], passed_on: bool) -> OutboundGroupSession:
         """The room's current key, or a new one: when it is used up, when somebody may no longer read, or when
-        who may read from when on has changed."""
+        it is no longer as it was who may read from when on."""
         olm = self.member.client.machine
         session = olm.outbound_group_sessions.get(room.room_id)
         if (
             session is None
             or session.expired
             or session.users_shared_with - readers
-            or self._visibility.get(session.id) != room.history_visibility
+            or self._history.get(session.id) != (room.history_visibility, passed_on)
         ):
             self._withheld = {told for told in self._withheld if session is None or told[0] != session.id}
-            self._visibility.pop(session.id if session else "", None)
+            self._history.pop(session.id if session else "", None)
             olm.create_outbound_group_session(room.room_id)
             session = olm.outbound_group_sessions[room.room_id]
-            self._visibility[session.id] = room.history_visibility
+            self._history[session.id] = room.history_visibility, passed_on
             session.max_messages = room.rotation_messages
             session.max_age = timedelta(milliseconds=max(room.rotation_ms, SHORTEST_ROTATION_MS))
+            if passed_on:
+                olm.may_pass_on(room.room_id, olm.account.identity_keys["curve25519"], session.id)
         return session
 
     async def _share(
         self, room_id: str, session: OutboundGroupSession, devices: Iterable[TrustedDevice]
     ) -> None:
         """Give the key to the devices that lack it."""
-        olm = self.member.client.machine
         missing = [d for d in devices if _name(d) not in session.users_shared_with]
         if not missing:
             return
-        await self._open_olm_sessions(missing)
-        reachable = [d for d in missing if olm.session_store.get(d.curve25519) is not None]
-        content = {
+        content: JsonObject = {
             "algorithm": MEGOLM,
             "room_id": room_id,
             "session_id": session.id,
             "session_key": session.session_key,
         }
+        if self._history[session.id][1]:
+            content[SHARED_HISTORY] = True
+        async for reached in self.send_olm("m.room_key", content, missing):
+            session.users_shared_with.update(map(_name, reached))
+        unreachable = [d for d in missing if _name(d) not in session.users_shared_with]
+        await self._withhold(room_id, session, unreachable, "m.no_olm")
+
+    async def send_olm(
+        self, kind: str, content: JsonObject, devices: Iterable[TrustedDevice]
+    ) -> AsyncIterator[list[TrustedDevice]]:
+        """Send to devices, encrypted for each; yields those that were reached, some at a time."""
+        olm = self.member.client.machine
+        await self._open_olm_sessions(devices := list(devices))
+        reachable = [d for d in devices if olm.session_store.get(d.curve25519) is not None]
         for at in range(0, len(reachable), DEVICES_PER_REQUEST):
             some = reachable[at : at + DEVICES_PER_REQUEST]
             messages: defaultdict[str, JsonObject] = defaultdict(dict)
             with olm.together():
                 for device in some:
-                    messages[device.user_id][device.device_id] = olm.encrypt_to(device, "m.room_key", content)
+                    messages[device.user_id][device.device_id] = olm.encrypt_to(device, kind, content)
             await self.to_device("m.room.encrypted", messages)
-            session.users_shared_with.update(map(_name, some))
-        unreachable = [d for d in missing if d not in reachable]
-        await self._withhold(room_id, session, unreachable, "m.no_olm")
+            yield some
 
     async def _open_olm_sessions(self, devices: Iterable[TrustedDevice]) -> None:
         now = time.monotonic()

@@ -241,6 +241,7 @@ function listen(client, announce) {
     client.on(sdk.MatrixEventEvent.Replaced, seen);
     client.on(sdk.ClientEvent.ReceivedToDeviceMessage, ({ message }) => {
         const { type, sender, content } = message;
+        if (/(^m|msc4268)\.room_key_bundle$/.test(type)) announce({ bundle: { type, sender, room_id: content.room_id } });
         if (type === "m.room_key.withheld")
             announce({
                 withheld: {

@@ -1,6 +1,6 @@
 // The child process that tests/interop/js.py talks to: a request a line on standard input, `{"id", "do", "with"}`; on
 // standard output `{"id", "ok"}` or `{"id", "error"}` for each, and what happened meanwhile: `{"seen"}`, `{"withheld"}`,
-// `{"changed"}`. It ends with its standard input, hence with the process that holds the other end.
+// `{"bundle"}`, `{"changed"}`. It ends with its standard input, hence with the process that holds the other end.
 
 import "./node20.mjs";
 import { createInterface } from "node:readline";

@@ -88,6 +88,15 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """A sender's offer of the keys to what was said in a room before (MSC4268)."""
+
+    type: str
+    sender: str
+    room_id: str
+
+
+@dataclass(frozen=True)
 class DeviceStatus:
     known: bool
     signed_by_owner: bool
@@ -119,6 +128,7 @@ class JsClient:
         self.user_id = ""
         self.device_id = ""
         self.withheld: list[Withheld] = []
+        self.bundles: list[Bundle] = []  # of keys to the past of a room, that somebody offered
         self._seen: dict[str, dict[str, Message]] = {}
         self._process = process
         self._ids = count(1)
@@ -488,6 +498,8 @@ class JsClient:
                     self._seen.setdefault(message.room_id, {})[message.event_id] = message
                 case {"withheld": notice}:
                     self.withheld.append(Withheld(**notice))
+                case {"bundle": offer}:
+                    self.bundles.append(Bundle(**offer))
             await self._tell()
         self._ended = True
         for answer in self._answers.values():

@@ -259,7 +259,7 @@ async def test_why_a_key_is_withheld_is_known_by_whose_message_it_is(device: Ope
     ours, friend = await device("hub"), await device("ami")
     room = await room_of(friend, ours)
     outbound = friend.member.outbound
-    session = outbound._session(friend.member.rooms[room], set())
+    session = outbound._session(friend.member.rooms[room], set(), False)
     await friend.member.trust.refresh([ours.member.user_id])
     await outbound._withhold(room, session, [of(ours)], "m.unverified")
     await ours.listen()
