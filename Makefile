@@ -3,13 +3,14 @@
 PYTHON := .venv/bin/python
 QUICK := not integration and not interop and not chaos
 
-.PHONY: help run setup lint check test chaos lock
+.PHONY: help run setup lint check test chaos bench lock
 
 help:
 	@echo 'make run     start Parcours with a homeserver of its own and fictional people; Ctrl-C stops it'
 	@echo 'make check   style, types, layers and the tests that need no server'
 	@echo 'make test    everything: check, and the tests with real homeservers, databases, clients and browser'
 	@echo 'make chaos   only the tests that kill processes, for longer (COMMANDS=1000 KILLS=40 SEED=0)'
+	@echo 'make bench   how fast, against a bare baseline of the same run (BENCH="--only round-trip,crowd")'
 	@echo 'make lock    lock the versions that pyproject.toml asks for (UPGRADE=--upgrade: the newest ones)'
 
 run:
@@ -40,6 +41,12 @@ SEED := 0
 chaos: setup
 	@PARCOURS_CHAOS_COMMANDS=$(COMMANDS) PARCOURS_CHAOS_KILLS=$(KILLS) PARCOURS_CHAOS_SEED=$(SEED) \
 		$(PYTHON) -m pytest -m chaos
+
+BENCH :=
+
+bench:
+	@ops/setup.sh
+	@$(PYTHON) -m tests.bench $(BENCH)
 
 # Hashes for every file, and no word of where the packages came from.
 COMPILE := $(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps \

@@ -13,7 +13,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +60,21 @@ class Cluster:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A running server, shared by all tests: take databases of your own with ``await postgres.create()``."""
+    with cluster(_QUICK) as running:
+        yield running
+
+
+@contextmanager
+def cluster(settings: Sequence[str] = ()) -> Iterator[Cluster]:
+    """A running server of its own. ``settings``: ``name=value``, where they differ from PostgreSQL's own."""
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="parcours-pg-"))
     try:
-        cluster = Cluster(_free_port(), secrets.token_hex(16), home / "data")
-        _initialise(programs, cluster, home)
-        server = _start(programs, cluster, home)
+        running = Cluster(_free_port(), secrets.token_hex(16), home / "data")
+        _initialise(programs, running, home)
+        server = _start(programs, running, home, settings)
         try:
-            yield cluster
+            yield running
         finally:
             server.terminate()
             server.wait(30)
@@ -121,8 +129,7 @@ def _initialise(programs: Path, cluster: Cluster, home: Path) -> None:
         pytest.fail(f"initdb failed:\n{done.stderr}", pytrace=False)
 
 
-def _start(programs: Path, cluster: Cluster, home: Path) -> subprocess.Popen[str]:
-    settings = [f"-c{setting}" for setting in _QUICK]
+def _start(programs: Path, cluster: Cluster, home: Path, settings: Sequence[str]) -> subprocess.Popen[str]:
     server = subprocess.Popen(
         [
             *_as_owner(until_we_end=True),
@@ -135,7 +142,7 @@ def _start(programs: Path, cluster: Cluster, home: Path) -> subprocess.Popen[str
             cluster.host,
             "-k",
             home,
-            *settings,
+            *(f"-c{setting}" for setting in settings),
         ],
         stderr=subprocess.PIPE,
         text=True,
