@@ -9,7 +9,8 @@ help:
 	@echo 'make run     start Parcours with a homeserver of its own and fictional people; Ctrl-C stops it'
 	@echo 'make check   style, types, layers and the tests that need no server'
 	@echo 'make test    everything: check, and the tests with real homeservers, databases, clients and browser'
-	@echo 'make chaos   only the tests that kill processes, for longer (COMMANDS=1000 KILLS=40 SEED=0)'
+	@echo 'make chaos   only the tests of what fails around the hub, for longer (COMMANDS=1000 KILLS=40 EVENTS=10000'
+	@echo '             SEED=0); the figures are shown in the end, and lie in build/chaos.json'
 	@echo 'make bench   how fast, against a bare baseline of the same run (BENCH="--only round-trip,crowd")'
 	@echo 'make lock    lock the versions that pyproject.toml asks for (UPGRADE=--upgrade: the newest ones)'
 
@@ -36,11 +37,12 @@ test: setup lint
 # The long form; with SEED, as once before.
 COMMANDS := 1000
 KILLS := 40
+EVENTS := 10000
 SEED := 0
 
 chaos: setup
-	@PARCOURS_CHAOS_COMMANDS=$(COMMANDS) PARCOURS_CHAOS_KILLS=$(KILLS) PARCOURS_CHAOS_SEED=$(SEED) \
-		$(PYTHON) -m pytest -m chaos
+	@PARCOURS_CHAOS_COMMANDS=$(COMMANDS) PARCOURS_CHAOS_KILLS=$(KILLS) PARCOURS_CHAOS_EVENTS=$(EVENTS) \
+		PARCOURS_CHAOS_SEED=$(SEED) PARCOURS_CHAOS_REPORT=build/chaos.json $(PYTHON) -m pytest -m chaos
 
 BENCH :=
 

@@ -35,7 +35,7 @@ from hub.observe import Metrics
 from hub.seal import MasterKey, Vault
 from hub.storage.engine import Database
 from tests.bench.figures import Figure
-from tests.support.postgres import cluster
+from tests.support.postgres import running_cluster
 
 HUB, NURSE = "@parcours:hub.localhost", "@nadia:hub.localhost"
 ROOMS = 20
@@ -50,7 +50,8 @@ async def measure(folder: Path, messages: int, rows: int) -> list[Figure]:
     figures += await _database(
         "SQLite", f"sqlite+aiosqlite:///{folder}/hub.db", folder, rows, _sqlite(path, rows)
     )
-    with cluster() as server:
+    with running_cluster() as running:
+        server = running.cluster
         bare = await _postgresql(server.url(await server.create(), "postgresql"), rows)
         url = server.url(await server.create())
         figures += await _database("PostgreSQL", url, folder, rows, bare)

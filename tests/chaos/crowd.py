@@ -19,6 +19,7 @@ from hub.seal import MasterKey
 from hub.storage.engine import Database
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person, replies_to
+from tests.chaos.tally import Tally
 from tests.support.synapse import TestHomeserver
 
 COMMANDS = ("/bonjour", "/aide", "/langue en", "/langue fr", "/qui suis-je")
@@ -91,16 +92,26 @@ class Crowd:
             for hearer in (conversation.speaker, *conversation.listeners):
                 await hearer.answer_to(conversation.room_id, last, PATIENCE_SECONDS)
 
-    def check_answers(self) -> int:
-        """Each room was welcomed once, and each command answered once, in order; the number of commands."""
+    def judge(self, tally: Tally) -> None:
+        """Count into ``tally``, then assert: each room was welcomed once, and each command answered once, in
+        order, as all who listen heard it."""
+        for conversation in self.conversations:
+            expected = [None, *(event_id for event_id, _ in conversation.said)]
+            times = Counter(conversation.answered(conversation.speaker, self.hub))
+            answered = sum(times[event_id] > 0 for event_id in expected[1:])
+            tally.commands += len(conversation.said)
+            tally.answered += answered
+            tally.lost += len(conversation.said) - answered
+            tally.doubled += sum(times.values()) - len(times)
+            tally.undecryptable += len(conversation.speaker._unread)
         for conversation in self.conversations:
             expected = [None, *(event_id for event_id, _ in conversation.said)]
             for hearer in (conversation.speaker, *conversation.listeners):
                 heard = conversation.answered(hearer, self.hub)
                 assert [one for one in expected if one not in heard] == [], "lost"
-                assert [one for one, times in Counter(heard).items() if times > 1] == [], "doubled"
+                assert [one for one, number in Counter(heard).items() if number > 1] == [], "doubled"
                 assert [expected.index(one) for one in heard] == list(range(len(expected))), "out of order"
-        return sum(len(conversation.said) for conversation in self.conversations)
+        assert tally.undecryptable == 0
 
     async def check_books(self, db: Database) -> None:
         """Nothing parked, nothing left over, and what commands changed was changed once each."""

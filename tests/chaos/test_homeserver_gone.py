@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from pathlib import Path
 from signal import SIGKILL
 
@@ -12,20 +11,21 @@ import pytest
 
 from hub import wiring
 from hub.homeserver.embedded import EmbeddedHomeserver
+from tests.chaos import scale
 from tests.chaos.crowd import gathered
+from tests.chaos.tally import Tally
 from tests.support.hub import in_own_task, settings
 from tests.support.synapse import TestHomeserver, free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
-COMMANDS = 120
-OUTAGES = 3
+COMMANDS = 3 * scale.COMMANDS // 5
+OUTAGES = 10 if scale.LONG else 3
 ROOMS = 4
-SEED = 20
 
 
-async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - to be repeated, not to be secret
+async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path, tally: Tally) -> None:
+    chance = scale.by_chance("homeserver")
     synapse = EmbeddedHomeserver(tmp_path / "synapse", free_port(), "hub.localhost")
     await synapse.start()
     try:
@@ -46,11 +46,13 @@ async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path)
                                 int((tmp_path / "synapse" / "homeserver.pid").read_text().split()[0]), SIGKILL
                             )
                         await synapse.stop()
+                        tally.faults["homeserver killed" if outage % 2 else "homeserver stopped"] += 1
                         await noticed(hub)
                         await synapse.start()
                 await crowd.talk(COMMANDS - ROOMS - OUTAGES * share, chance)
                 await crowd.wait_for_the_last_answers()
-                assert crowd.check_answers() == COMMANDS
+                crowd.judge(tally)
+                assert tally.commands == COMMANDS
                 await crowd.check_books(hub.db)
     finally:
         await synapse.stop()

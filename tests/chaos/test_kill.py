@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from pathlib import Path
@@ -13,40 +12,40 @@ import pytest
 from hub.seal import MasterKeyFile, Vault
 from hub.storage.engine import Database
 from tests.chaos.crowd import Crowd, gathered
+from tests.chaos.scale import COMMANDS, KILLS, SEED, by_chance
+from tests.chaos.tally import Tally
 from tests.support.command_line import on, started, up
 from tests.support.synapse import TestHomeserver
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
-COMMANDS = int(os.environ.get("PARCOURS_CHAOS_COMMANDS", "200"))
-KILLS = int(os.environ.get("PARCOURS_CHAOS_KILLS", "10"))
-SEED = int(os.environ.get("PARCOURS_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 ROOMS = 6
 LONGEST_LIFE_SECONDS = 1.5
 KILLED_WHILE_STARTING = 0.25
 
 
 async def test_every_command_is_answered_once_however_often_the_hub_is_killed(
-    tmp_path: Path, homeserver: TestHomeserver, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, homeserver: TestHomeserver, tally: Tally
 ) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - to be repeated, not to be secret
+    chance = by_chance("kill")
     data, env = tmp_path / "var", on(homeserver, tmp_path, f"kill-{SEED}")
     async with up(data, env=env) as first:
         hub = first.ready["hub"]
         db = Database.open(f"sqlite+aiosqlite:///{data}/parcours.db", vault_of(data))
         async with gathered(homeserver, hub, db, tmp_path, rooms=ROOMS) as crowd:
             await db.close()
-            with capsys.disabled():
-                print(f"\nPARCOURS_CHAOS_SEED={SEED}: {COMMANDS} commands, {KILLS} kills")
             await crowd.talk(ROOMS, chance)
             first.process.kill()
+            tally.faults["kill"] += 1
             shares = [len(range(n, COMMANDS - 2 * ROOMS, KILLS)) for n in range(KILLS)]
             for share in shares[1:]:
                 await one_life(data, env, crowd, share, chance)
+                tally.faults["kill"] += 1
             async with up(data, env=env) as last:
                 await crowd.talk(shares[0], chance)
                 await crowd.wait_for_the_last_answers()
-                assert crowd.check_answers() == COMMANDS
+                crowd.judge(tally)
+                assert tally.commands == COMMANDS
                 db = Database.open(f"sqlite+aiosqlite:///{data}/parcours.db", vault_of(data))
                 await crowd.check_books(db)
                 await db.close()

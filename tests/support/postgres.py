@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT, Signals
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -57,29 +58,49 @@ class Cluster:
         await self.execute("postgres", f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """A running server, shared by all tests: take databases of your own with ``await postgres.create()``."""
-    with cluster(_QUICK) as running:
-        yield running
+@dataclass
+class Server:
+    """A cluster's process."""
+
+    cluster: Cluster
+    _programs: Path
+    _home: Path
+    _settings: Sequence[str]
+    _process: subprocess.Popen[str]
+
+    def restart(self, ending: Signals) -> None:
+        """SIGINT: an orderly end that waits for nobody; SIGQUIT: a crash. Then start again."""
+        self._process.send_signal(ending)
+        self._process.wait(30)
+        self._process = _start(self._programs, self.cluster, self._home, self._settings)
+
+    def stop(self) -> None:
+        self._process.send_signal(SIGINT)
+        self._process.wait(30)
 
 
 @contextmanager
-def cluster(settings: Sequence[str] = ()) -> Iterator[Cluster]:
-    """A running server of its own. ``settings``: ``name=value``, where they differ from PostgreSQL's own."""
+def running_cluster(settings: Sequence[str] = ()) -> Iterator[Server]:
+    """A server of one's own. ``settings``: ``name=value``, where they differ from PostgreSQL's own."""
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="parcours-pg-"))
     try:
-        running = Cluster(_free_port(), secrets.token_hex(16), home / "data")
-        _initialise(programs, running, home)
-        server = _start(programs, running, home, settings)
+        cluster = Cluster(_free_port(), secrets.token_hex(16), home / "data")
+        _initialise(programs, cluster, home)
+        server = Server(cluster, programs, home, settings, _start(programs, cluster, home, settings))
         try:
-            yield running
+            yield server
         finally:
-            server.terminate()
-            server.wait(30)
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A running server, shared by all tests: take databases of your own with ``await postgres.create()``."""
+    with running_cluster(_QUICK) as server:
+        yield server.cluster
 
 
 def _programs() -> Path:
