@@ -150,7 +150,7 @@ class Client(AsyncClient):
         """Publish device keys, one-time keys and a fallback key, as far as the server lacks them.
 
         The account is saved before the upload: a crash in between must not leave the server with keys whose
-        private halves are gone.
+        private halves are gone. Raises OperatorError ``matrix.store_unwritable``, and as :meth:`call` does.
         """
         olm = self.machine
         if olm.account.shared and one_time_keys_on_server is None:
@@ -159,14 +159,16 @@ class Client(AsyncClient):
         low = not olm.account.shared or olm.uploaded_key_count <= ONE_TIME_KEYS_LOW
         if not low and not self.fallback_key_used:
             return
-        content: JsonObject = olm.share_keys() if low else {}
-        if not olm.account.shared or self.fallback_key_used:
-            content["fallback_keys"] = olm.fresh_fallback_key()
-        olm.save_account()
+        with olm.together():
+            content: JsonObject = olm.share_keys() if low else {}
+            if not olm.account.shared or self.fallback_key_used:
+                content["fallback_keys"] = olm.fresh_fallback_key()
+            olm.save_account()
         await self.call("POST", path("keys", "upload"), content)
-        olm.account.shared = True
-        olm.mark_keys_as_published()
-        olm.save_account()
+        with olm.together():
+            olm.account.shared = True
+            olm.mark_keys_as_published()
+            olm.save_account()
         self.fallback_key_used = False
 
     async def claim_keys(self, devices: Mapping[str, Sequence[str]]) -> frozenset[str]:

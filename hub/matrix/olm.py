@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import vodozemac
@@ -18,8 +18,10 @@ from nio.crypto import InboundGroupSession, OlmDevice, Session
 from nio.crypto.olm_machine import Olm
 from nio.events import RoomKeyEvent, UnknownToDeviceEvent
 from nio.store import MatrixStore, MegolmInboundSessions
+from peewee import PeeweeException
 from unpaddedbase64 import encode_base64
 
+from hub.errors import OperatorError
 from hub.observe import Log
 
 log = Log(__name__)
@@ -65,19 +67,44 @@ class HubOlm(Olm):
         )
         self.fresh_sessions: list[InboundGroupSession] = []
         """Received or made since the backup last looked."""
+        self._ahead = False
+        """Whether memory knows what the disk does not."""
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write everything of this block to the key store at once, or not at all."""
+        """Write everything of this block to the key store at once, or not at all.
+
+        Raises OperatorError ``matrix.store_unwritable``.
+        """
         try:
+            if self._ahead:
+                self._go_back()
             with self.store.database.atomic():
                 yield
+        except BaseException as fault:
+            # Memory is ahead of what was written: go back to the disk's state, so that a repetition succeeds;
+            # at once, or, when it cannot even be read, before anything else is written.
+            self._ahead = True
+            with suppress(PeeweeException):
+                self._go_back()
+            if isinstance(fault, PeeweeException):
+                raise OperatorError("matrix.store_unwritable", path=self.store.store_path) from fault
+            raise
+
+    def _go_back(self) -> None:
+        self.load()
+        kept = self.store.load_account()
+        if kept is not None:
+            self.account = kept
+        self._ahead = False
+
+    def create_outbound_group_session(self, room_id: str) -> None:
+        """A new room key, written down before it is used. Raises as :meth:`together` does."""
+        try:
+            with self.together():
+                super().create_outbound_group_session(room_id)
         except BaseException:
-            # Memory is ahead of what was written: go back to the disk's state, so that a repetition succeeds.
-            self.load()
-            kept = self.store.load_account()
-            if kept is not None:
-                self.account = kept
+            self.outbound_group_sessions.pop(room_id, None)
             raise
 
     def create_group_session(

@@ -10,7 +10,7 @@ import os
 import pty
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,12 @@ class Up:
         found: dict[str, str] = json.loads(lines[0].removeprefix("READY "))
         return found
 
+    async def says(self, words: str, *, since: int = 0) -> None:
+        """Wait for a line with these words, among those behind the first ``since``."""
+        async with asyncio.timeout(START_SECONDS):
+            while not any(words in line for line in self.lines[since:]):
+                await asyncio.sleep(0.05)
+
     async def ended(self) -> int:
         """Its exit status, once it has ended by itself."""
         async with asyncio.timeout(START_SECONDS):
@@ -46,10 +52,18 @@ class Up:
 
 @asynccontextmanager
 async def started(
-    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+    data: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+    through: Sequence[str] = (),
 ) -> AsyncIterator[Up]:
-    """Start it, without waiting for anything. Killed in the end if it still runs."""
+    """Start it, without waiting for anything. Killed in the end if it still runs.
+
+    ``through``: a command that becomes the one behind it.
+    """
     process = await asyncio.create_subprocess_exec(
+        *through,
         sys.executable,
         *("-m", "hub", "up", "--data", str(data), *options),
         stdin=asyncio.subprocess.DEVNULL,
@@ -80,10 +94,14 @@ async def started(
 
 @asynccontextmanager
 async def up(
-    data: Path, *options: str, env: dict[str, str] | None = None, before: Callable[[], None] | None = None
+    data: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+    through: Sequence[str] = (),
 ) -> AsyncIterator[Up]:
     """Start it and wait for READY, or for its end. Killed in the end if it still runs."""
-    async with started(data, *options, env=env, before=before) as running:
+    async with started(data, *options, env=env, before=before, through=through) as running:
         async with asyncio.timeout(START_SECONDS):
             await running.told.wait()
         yield running

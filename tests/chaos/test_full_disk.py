@@ -1,0 +1,70 @@
+"""No room is left while the hub runs: it says so, loses nothing, and goes on by itself when there is some."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from hub.seal import MasterKey, Vault
+from hub.storage.engine import Database
+from tests.chaos import scale
+from tests.chaos.crowd import gathered
+from tests.chaos.tally import Tally
+from tests.support.command_line import on, up
+from tests.support.small_disk import Disk, quota, small_disk
+from tests.support.synapse import TestHomeserver
+
+pytestmark = [pytest.mark.chaos, pytest.mark.integration]
+
+COMMANDS = scale.COMMANDS // 5
+ROOMS = 3
+TIMES = 5 if scale.LONG else 1
+
+
+@pytest.mark.parametrize("disk_of", [small_disk, quota])
+async def test_a_disk_that_is_full_for_a_while(
+    disk_of: Callable[[Path], AbstractAsyncContextManager[Disk]],
+    tmp_path: Path,
+    homeserver: TestHomeserver,
+    tally: Tally,
+) -> None:
+    chance = scale.by_chance("disk")
+    data, env = tmp_path / "var", on(homeserver, tmp_path, f"disque-{disk_of.__name__}-{scale.SEED}")
+    async with up(data, env=env) as first:
+        db = opened(data)
+        async with gathered(homeserver, first.ready["hub"], db, tmp_path, rooms=ROOMS) as crowd:
+            await db.close()
+            first.process.send_signal(signal.SIGINT)
+            assert await first.ended() == 0
+            async with disk_of(data) as disk, up(disk.folder, env=env, through=disk.command) as hub:
+                share = (COMMANDS - ROOMS) // TIMES
+                for _ in range(TIMES):
+                    heard = len(hub.lines)
+                    disk.fill(hub.process.pid)
+                    async with asyncio.TaskGroup() as meanwhile:
+                        meanwhile.create_task(crowd.talk(share, chance))
+                        await asyncio.sleep(6)
+                    tally.faults[disk.kind] += 1
+                    disk.free(hub.process.pid)
+                await crowd.talk(COMMANDS - ROOMS - TIMES * share, chance)
+                await crowd.wait_for_the_last_answers()
+                crowd.judge(tally)
+                assert tally.commands == COMMANDS
+                hub.process.send_signal(signal.SIGINT)
+                assert await hub.ended() == 0
+                disk.bring_back(data)
+                print("\n".join(hub.lines))
+            db = opened(data)
+            await crowd.check_books(db)
+            await db.close()
+
+
+def opened(data: Path) -> Database:
+    return Database.open(
+        f"sqlite+aiosqlite:///{data}/parcours.db", Vault(MasterKey.load(data / "master.key"))
+    )
