@@ -19,7 +19,7 @@ from hub import wiring
 from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import AT_ONCE, now
 from hub.matrix.account import AccountFile
-from hub.seal import MasterKey
+from hub.seal import MasterKeyFile
 from hub.storage.rows import OutboxRow
 from hub.terminal.person import Person
 from tests.bench.figures import Figure
@@ -111,6 +111,6 @@ async def _unsent(hub: wiring.Running) -> int:
 
 
 def _token(data: Path) -> str:
-    account = AccountFile(data / "hub", MasterKey.load(data / "master.key")).load()
+    account = AccountFile(data / "hub", MasterKeyFile(data / "master.key")).load()
     assert account is not None
     return account.access_token

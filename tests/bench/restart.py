@@ -20,7 +20,7 @@ from nio.crypto import OutboundGroupSession
 
 from hub.matrix.account import Account, AccountFile
 from hub.matrix.client import Client
-from hub.seal import MasterKey
+from hub.seal import MasterKeyFile
 from tests.bench.figures import Figure
 from tests.bench.raw import Raw
 from tests.bench.stage import Stage
@@ -90,7 +90,7 @@ async def measure(stage: Stage, few: int, many: int, keys: int) -> list[Figure]:
     async with up(data, env=env) as hub:
         assert hub.ready
         await _stop(hub.process)
-    file = AccountFile(data / "hub", MasterKey.load(data / "master.key"))
+    file = AccountFile(data / "hub", MasterKeyFile(data / "master.key"))
     account = file.load()
     assert account is not None
     guest, _ = await stage.account("invite")

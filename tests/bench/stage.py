@@ -13,7 +13,7 @@ from hub.care.directory.model import Role
 from hub.delivery.relay import now
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
-from hub.seal import MasterKey, Vault
+from hub.seal import MasterKeyFile, Vault
 from hub.storage.engine import Database
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person
@@ -89,7 +89,7 @@ class Stage:
 @asynccontextmanager
 async def database_of(data: Path) -> AsyncIterator[Database]:
     """The database of a hub that runs, or did, as its own process."""
-    vault = Vault(MasterKey.load(data / "master.key"))
+    vault = Vault(MasterKeyFile(data / "master.key"))
     db = Database.open(f"sqlite+aiosqlite:///{data}/parcours.db", vault)
     try:
         yield db

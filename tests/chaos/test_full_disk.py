@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.seal import MasterKey, Vault
+from hub.seal import MasterKeyFile, Vault
 from hub.storage.engine import Database
 from tests.chaos import scale
 from tests.chaos.crowd import gathered
@@ -44,7 +44,6 @@ async def test_a_disk_that_is_full_for_a_while(
             async with disk_of(data) as disk, up(disk.folder, env=env, through=disk.command) as hub:
                 share = (COMMANDS - ROOMS) // TIMES
                 for _ in range(TIMES):
-                    heard = len(hub.lines)
                     disk.fill(hub.process.pid)
                     async with asyncio.TaskGroup() as meanwhile:
                         meanwhile.create_task(crowd.talk(share, chance))
@@ -65,6 +64,4 @@ async def test_a_disk_that_is_full_for_a_while(
 
 
 def opened(data: Path) -> Database:
-    return Database.open(
-        f"sqlite+aiosqlite:///{data}/parcours.db", Vault(MasterKey.load(data / "master.key"))
-    )
+    return Database.open(f"sqlite+aiosqlite:///{data}/parcours.db", Vault(MasterKeyFile(data / "master.key")))

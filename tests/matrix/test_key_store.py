@@ -40,9 +40,9 @@ async def test_a_room_key_that_cannot_be_written_is_not_used(member: Member, tmp
     """Otherwise the next attempt would go on with it, and without what the room says about its rotation."""
     room = Room(ROOM, encrypted=True, members={HUB: "join"}, rotation_messages=7)
     with locked(tmp_path), pytest.raises(OperatorError) as failed:
-        member.outbound._session(room, set())
+        member.outbound._session(room, set(), False)
     assert failed.value.code == "matrix.store_unwritable"
-    assert member.outbound._session(room, set()).max_messages == 7
+    assert member.outbound._session(room, set(), False).max_messages == 7
 
 
 async def test_one_time_keys_that_cannot_be_written_are_not_published(member: Member, tmp_path: Path) -> None:
