@@ -13,7 +13,7 @@ from hub.care.directory.model import Role
 from hub.delivery.relay import now
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
-from hub.seal import MasterKeyFile, Vault
+from hub.seal import MasterKey, MasterKeyFile, Vault
 from hub.storage.engine import Database
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person
