@@ -1,8 +1,8 @@
 """The hub's words: what it says, in French first and in English for those who chose it.
 
-Lives here: the two catalogues (``fr/`` is the reference, ``en/`` follows it), the reading of them, and
-the one renderer that turns a key and its facts into plain text and safe HTML. Everything else in the hub
-passes keys and facts.
+Lives here: the two catalogues (``fr/`` is the reference, ``en/`` follows it), the reading of them,
+the one renderer that turns a key and its facts into plain text and safe HTML, and the names of the emoji that
+codes are made of. Everything else in the hub passes keys and facts.
 
 May import: the standard library, Babel and markdown-it. Nothing of the hub.
 
