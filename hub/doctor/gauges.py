@@ -16,7 +16,9 @@ from hub.observe import Metrics
 
 EVERY_SECONDS = 60.0
 
-_ROUND = tuple(check for check in CHECKS if not check.long)
+ROUND = tuple(check for check in CHECKS if not check.long)
+"""What a running hub looks at; the long checks are the operator's."""
+
 _VALUES = {Level.WELL: 1.0, Level.WARNING: 0.5, Level.FAILING: 0.0, Level.UNKNOWN: math.nan}
 
 FIGURES: Mapping[tuple[str, str], str] = {
@@ -33,7 +35,7 @@ FIGURES: Mapping[tuple[str, str], str] = {
 async def rounds(patient: Awake, metrics: Metrics) -> None:
     """Examine, show, and again in a minute, until cancelled."""
     while True:
-        show(metrics, patient.account.name, await examine(patient, _ROUND))
+        show(metrics, patient.account.name, await examine(patient, ROUND))
         await asyncio.sleep(EVERY_SECONDS)
 
 

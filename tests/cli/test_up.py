@@ -69,6 +69,7 @@ async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_pat
         assert not key_file.exists()  # shown once
         busy = await refused(data, *options)
         assert str(data) in busy
+        await told("doctor", "--data", str(data))  # its exit status says that nothing fails
         identity = await told("identity", "show", "--data", str(data))
         assert identity.count("✓") == 3
         made = await told("account", "create", "claire", "--role", "professional", "--data", str(data))
@@ -78,6 +79,7 @@ async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_pat
         second.process.send_signal(signal.SIGTERM)
         assert await second.ended() == 0
     await nothing_left(data)
+    assert "embarqué" in await told("doctor", "--data", str(data))
 
 
 @pytest.mark.chaos

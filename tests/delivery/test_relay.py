@@ -114,10 +114,12 @@ async def test_a_homeserver_that_is_away_or_busy_is_waited_for_without_counting(
 ) -> None:
     rooms = Rooms(failures={b"a1": [failure] * 10})
     await queue(database, (ROOM, b"a1"), (ROOM, b"a2"))
-    async with relayed(database, rooms, max_attempts=2):
+    async with relayed(database, rooms, max_attempts=2) as relay:
         await rooms.until(lambda: rooms.arrived[ROOM] == [b"a1", b"a2"])
     async with database.transaction() as tx:
         assert await tx.outbox.parked(HUB) == []
+    limited = isinstance(failure, MatrixError) and failure.status == 429
+    assert (b'outcome="limited"} 10.0' in relay.metrics.exposition()) is limited
 
 
 async def test_rooms_that_the_homeserver_fails_in_keep_nobody_waiting(

@@ -17,19 +17,23 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from sqlalchemy import text
 
 from hub import wiring
 from hub.cli.parked import _parse
 from hub.config import Settings
 from hub.delivery.relay import now
-from hub.doctor.gauges import FIGURES
-from hub.doctor.patient import OnDisk
+from hub.doctor.examine import examine
+from hub.doctor.gauges import ROUND, show
+from hub.doctor.patient import Awake, OnDisk
 from hub.errors import OperatorError
 from hub.intake.note import Note
 from hub.matrix import identity, signing
 from hub.matrix.account import Seeds
+from hub.matrix.trust import Verdict
 from tests.storage.examples import incoming, undecryptable
 from tests.support.command_line import START_SECONDS, on, surroundings, up
+from tests.support.hub import TestHub, body
 from tests.support.synapse import TestHomeserver, call, free_port, login
 
 pytestmark = pytest.mark.integration
@@ -73,48 +77,6 @@ async def doctor(data: Path, env: dict[str, str] | None = None) -> Report:
     return Report(status, told["level"], {check["check"]: check for check in told["checks"]})
 
 
-async def test_a_hub_that_runs_is_well_and_is_left_as_it_was(running_hub: wiring.Running) -> None:
-    data, account = running_hub.settings.data, running_hub.member.account
-    files = {path.name: path.read_bytes() for path in (data / "hub").glob("*.sealed")}
-    report = await doctor(data)
-    assert (report.status, report.level) == (0, "warning")
-    assert report.of_level("failing") == report.of_level("unknown") == set()
-    assert report.of_level("warning") == {"backup"}
-    assert report["lease"] == "held"
-    assert report["federation"] == "closed"
-    assert report["limits"] == "lifted"
-    assert report.checks["keys"]["facts"]["count"] > 25
-    for secret in (account.access_token, account.password, account.pickle_key, account.recovery_key):
-        assert secret not in json.dumps(report.checks, ensure_ascii=False)
-    assert {path.name: path.read_bytes() for path in (data / "hub").glob("*.sealed")} == files
-    _, said = await parcours("doctor", data=data)
-    assert said.count("✓") == len(report.checks) - 1
-    assert "1.163" in said
-
-
-async def test_the_metrics_show_what_the_doctor_found(running_hub: wiring.Running) -> None:
-    account, registry = running_hub.member.user_id, running_hub.metrics.registry
-
-    def shown(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"parcours_{name}", {"account": account, **labels})
-
-    async with asyncio.timeout(60):
-        while shown("examined_timestamp_seconds") is None:
-            await asyncio.sleep(0.05)
-    report = await doctor(running_hub.settings.data)
-    worth = {"well": 1.0, "warning": 0.5, "failing": 0.0}
-    for name, check in report.checks.items():
-        if name not in ("integrity", "versions"):
-            assert shown("check", check=name) == worth[check["level"]], name
-    assert shown("one_time_keys") == report.checks["keys"]["facts"]["count"]
-    assert shown("identity_chain_whole") == 1
-    assert shown("backup_present") == 0
-    assert abs(shown("clock_skew_seconds") or 0) < 2
-    assert (shown("disk_free_bytes") or 0) > 0
-    assert (shown("sync_lag_seconds") or 0) < 60
-    assert len(FIGURES) == 6
-
-
 @dataclass
 class Resting:
     """A hub that ran once on the shared homeserver and stopped: nothing mends what a test breaks."""
@@ -122,6 +84,7 @@ class Resting:
     data: Path
     env: dict[str, str]
     homeserver: TestHomeserver
+    while_it_ran: Report
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[OnDisk]:
@@ -136,12 +99,55 @@ async def resting(
     homeserver: TestHomeserver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Resting]:
     folder = tmp_path_factory.mktemp("doctor")
-    hub = Resting(folder / "var", on(homeserver, folder, "patient"), homeserver)
-    async with up(hub.data, env=hub.env) as running:
+    data, env = folder / "var", on(homeserver, folder, "patient")
+    async with up(data, env=env) as running:
         assert running.ready
+        files = {path: path.read_bytes() for path in (data / "hub").glob("*.sealed")}
+        report = await doctor(data, env)
+        assert {path: path.read_bytes() for path in files} == files
         running.process.send_signal(signal.SIGINT)
         assert await running.ended() == 0
-    yield hub
+    yield Resting(data, env, homeserver, report)
+
+
+async def test_a_hub_that_runs_is_well_and_is_left_as_it_was(resting: Resting) -> None:
+    report = resting.while_it_ran
+    assert (report.status, report.level) == (0, "warning")
+    assert report.of_level("failing") == report.of_level("unknown") == set()
+    assert report.of_level("warning") == {"backup"}
+    assert report["lease"] == "held"
+    assert report["federation"] == "closed"
+    assert report["limits"] == "lifted"
+    assert report.checks["keys"]["facts"]["count"] > 25
+    async with resting.opened() as hub:
+        account = hub.account
+    for secret in (account.access_token, account.password, account.pickle_key, account.recovery_key):
+        assert secret
+        assert secret not in json.dumps(report.checks, ensure_ascii=False)
+
+
+async def test_the_metrics_show_what_the_doctor_finds(running_hub: wiring.Running) -> None:
+    account, registry = running_hub.member.user_id, running_hub.metrics.registry
+
+    def shown(name: str, **labels: str) -> float:
+        value = registry.get_sample_value(f"parcours_{name}", {"account": account, **labels})
+        return -1 if value is None else value
+
+    async with asyncio.timeout(60):
+        while shown("examined_timestamp_seconds") < 0:
+            await asyncio.sleep(0.05)
+    awake = Awake(running_hub.settings, running_hub.db, running_hub.member)
+    show(running_hub.metrics, account, await examine(awake, ROUND))  # this minute's, not the last one's
+    report = await doctor(running_hub.settings.data)
+    worth = {"well": 1.0, "warning": 0.5, "failing": 0.0}
+    for check in ROUND:
+        assert shown("check", check=check.name) == worth[report.checks[check.name]["level"]], check.name
+    assert shown("one_time_keys") > 0
+    assert shown("identity_chain_whole") == 1
+    assert shown("backup_present") == 0
+    assert abs(shown("clock_skew_seconds")) < 2
+    assert shown("disk_free_bytes") > 0
+    assert 0 <= shown("sync_lag_seconds") < 60
 
 
 async def test_a_hub_at_rest_is_no_failure_and_says_that_it_rests(resting: Resting) -> None:
@@ -264,6 +270,26 @@ async def test_what_was_set_aside_is_told_brought_back_or_given_up(resting: Rest
         assert Note.from_bytes(back.payload).text == "ma glycémie"
         await tx.inbox.done(back.id, now())
         assert await tx.inbox.next(name, now()) is None
+
+
+async def test_what_is_brought_back_beside_a_hub_that_runs_is_answered(hub: TestHub) -> None:
+    person = await hub.person("patiente")
+    room = await hub.meeting(person)
+    name, db = hub.user_id, hub.running.db
+    note = Note("aide", direct=True, verdict=Verdict.TRUSTED).to_bytes()
+    row = replace(
+        incoming("$set-aside", room, payload=note, account=name), kind="command", sender=person.user_id
+    )
+    async with db.transaction() as tx:
+        await tx.inbox.add(row, now())
+        found = await tx.connection.execute(text("SELECT id FROM inbox WHERE event_id = '$set-aside'"))
+        number = int(found.scalar_one())
+        await tx.inbox.park(number, "7F3K-2MQX", now())
+    row_name = f"inbox-{number}"
+    assert (await parcours("parked", "retry", row_name, data=hub.running.settings.data))[0] == 0
+    assert "/langue" in body(await person.answer_to(room, "$set-aside"))
+    counted = {"command": "aide"}
+    assert hub.running.metrics.registry.get_sample_value("parcours_command_seconds_count", counted)
 
 
 @pytest.mark.parametrize(

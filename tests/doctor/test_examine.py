@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from hub.config import Settings
+from hub.delivery.relay import now
 from hub.doctor import examine as examining
 from hub.doctor.checks import CHECKS, Check
 from hub.doctor.examine import examine
@@ -16,8 +20,13 @@ from hub.doctor.finding import Finding
 from hub.doctor.gauges import show
 from hub.doctor.patient import OnDisk, Patient, sqlite_file
 from hub.errors import OperatorError
+from hub.lease import LASTS, Holder
+from hub.matrix.account import Account
 from hub.matrix.client import MatrixError
 from hub.observe import Metrics
+from hub.storage.engine import Database
+from tests.storage.examples import HUB, NOW, ROOM, undecryptable
+from tests.support.databases import Backend
 
 Look = Callable[[Patient], Awaitable[Finding]]
 
@@ -104,6 +113,31 @@ async def test_a_folder_without_a_database_gets_none(tmp_path: Path, monkeypatch
     assert (found["data"].outcome, found["master_key"].outcome) == ("well", "environment")
     assert found["database"].code == found["secrets"].code == "error"
     assert list((tmp_path / "var").iterdir()) == []
+
+
+async def test_a_database_is_examined_whichever_it_is(database: Database, backend: Backend) -> None:
+    class Hub:
+        db, account = database, Account("http://x", HUB, "PARCOURSX", "password")
+
+    about = ("database", "integrity", "versions", "lease", "sync", "parked", "waiting")
+    patient = cast(Patient, Hub())
+    checks = [replace(check, needs=()) for check in CHECKS if check.name in about]
+
+    async def outcomes() -> list[str]:
+        return [finding.outcome for finding in await examine(patient, checks)]
+
+    assert await outcomes() == ["well", "well", "well", "free", "never", "none", "none"]
+    async with database.transaction() as tx:
+        await tx.leases.acquire(HUB, str(Holder.of(os.getpid())), now(), now() + LASTS)
+        await tx.sync.save(HUB, "s1", now())
+        await tx.outbox.queue(HUB, ROOM, b"", cause="$e", step=0, now=NOW)
+        (row,) = await tx.outbox.due(HUB, NOW, 1)
+        await tx.outbox.park(row.id, "7F3K-2MQX", NOW)
+        await tx.waiting.add(undecryptable("$old"))
+        await tx.waiting.add(undecryptable("$new", since=now()))
+    assert await outcomes() == ["well", "well", "well", "held", "well", "some", "some"]
+    await backend.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert (await outcomes())[0] == "error"
 
 
 def test_what_is_unknown_is_shown_as_no_number() -> None:
