@@ -23,7 +23,7 @@ from hub.cli.identity import identity_cli, known_master_key
 from hub.config import Settings
 from hub.delivery.relay import now
 from hub.errors import OperatorError
-from hub.intake.desk import Answer
+from hub.intake.desk import DEVICE_ONLY, Answer
 from hub.locale.emoji import emoji
 from hub.matrix.account import AccountFile
 from hub.matrix.sas import LASTS, Cancel, Stage
@@ -65,7 +65,7 @@ async def _verify(settings: Settings) -> None:
         raise OperatorError(
             WHY.get(Cancel(row.reason or Cancel.USER), "verify.cancelled"), person=row.user_id
         )
-    tell("verify.verified", person=row.user_id)
+    tell("verify.verified_device" if row.reason == DEVICE_ONLY else "verify.verified", person=row.user_id)
 
 
 async def _waiting(db: Database, account: str) -> list[VerificationRow]:

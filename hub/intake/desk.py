@@ -30,6 +30,8 @@ log = Log(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the operator's answer is looked for, while something is open."""
+DEVICE_ONLY = "device_only"
+"""The reason of a verification that succeeded and after which we could not vouch for the identity."""
 MAY_VERIFY = frozenset({Role.PROFESSIONAL, Role.ADMIN})
 """Who can be called and compared with; anybody else is declined."""
 
@@ -51,6 +53,7 @@ class Desk:
     verifications: Verifications
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     _heard: deque[Received | ToDevice] = field(default_factory=deque)
+    _vouched: set[Way] = field(default_factory=set)
     _written: dict[Way, VerificationRow] = field(default_factory=dict)
 
     def hear(self, batch: Batch) -> None:
@@ -129,10 +132,11 @@ class Desk:
                     self.verifications.refuse(way)
 
     async def _vouch(self) -> None:
-        for verification in self.verifications.open.values():
+        for way, verification in self.verifications.open.items():
             if verification.stage is Stage.VERIFIED:
                 try:
-                    await self.verifications.vouch(verification)
+                    if await self.verifications.vouch(verification):
+                        self._vouched.add(way)
                 except (MatrixError, OperatorError) as refused:
                     log.error("verification.not_vouched", reason=type(refused).__name__)
 
@@ -151,6 +155,7 @@ class Desk:
             log.info("verification.moved", sender=row.user_id, device=row.device_id, state=row.stage)
             if row.settled_at is not None:
                 self.verifications.forget(way)
+                self._vouched.discard(way)
                 del self._written[way]
 
     def _row(self, way: Way, verification: Verification, at: datetime) -> VerificationRow:
@@ -163,7 +168,9 @@ class Desk:
             room_id=way.room_id,
             stage=stage,
             code=json.dumps({"emoji": code.emoji, "decimals": code.decimals}) if code else None,
-            reason=verification.cancelled,
+            reason=DEVICE_ONLY
+            if stage is Stage.VERIFIED and way not in self._vouched
+            else verification.cancelled,
             asked_at=verification.asked_at,
             settled_at=at if stage.over else None,
         )
