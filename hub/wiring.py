@@ -398,7 +398,7 @@ async def _signed_in(
     )
     member = await Member.open(file, account, DatabasePins(db), policy)
     try:
-        await member.keep_backup(file)
+        await member.keep_backup()
         yield member
     finally:
         await member.close()

@@ -112,7 +112,7 @@ async def opened(client: Client, account: Account, file: AccountFile) -> tuple[B
     """
     if not account.backup_key:
         account = file.update(account, backup_key=secrets.token_bytes(32).hex())
-    key, seeds = _public(account.backup_key), _seeds(account)
+    key, seeds = public_key(account.backup_key), _seeds(account)
     published = await current(client)
     if published is None or not is_ours(published, client.user_id, key, signing.public_key(seeds.master)):
         if published is not None:
@@ -213,7 +213,8 @@ def _seeds(account: Account) -> Seeds:
     return account.seeds
 
 
-def _public(private: str) -> str:
+def public_key(private: str) -> str:
+    """The public half of a backup's key, unpadded base64."""
     key = vodozemac.Curve25519SecretKey.from_bytes(bytes.fromhex(private))
     return str(key.public_key().to_base64())
 

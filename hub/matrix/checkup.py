@@ -12,12 +12,12 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
+from hub.matrix import backup as key_backup
 from hub.matrix import signing
 from hub.matrix.account import Account
 from hub.matrix.client import Client, JsonObject, MatrixError, Unreachable, path
 
 PATIENCE_SECONDS = 10.0
-BACKUP_ALGORITHM = "m.megolm_backup.v1.curve25519-aes-sha2"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class KeySupply:
 
 @dataclass(frozen=True)
 class Backup:
-    """The backup of room keys that the server shows. ``trusted``: signed by our identity or our device."""
+    """The backup of room keys that the server shows. ``trusted``: for our key, and signed by our identity."""
 
     version: str
     count: int
@@ -117,23 +117,20 @@ async def key_supply(client: Client) -> KeySupply:
 
 async def backup(client: Client, account: Account) -> Backup | None:
     """The current backup of room keys; None where there is none."""
-    try:
-        answer = await client.call("GET", path("room_keys", "version"), timeout=PATIENCE_SECONDS)
-    except MatrixError as refused:
-        if refused.errcode == "M_NOT_FOUND":
-            return None
-        raise
-    signed, user_id = answer.get("auth_data") or {}, account.user_id
-    device_key = client.machine.account.identity_keys["ed25519"]
-    by_device = signing.signed_by(signed, user_id, device_key, account.device_id)
-    by_identity = account.seeds is not None and signing.signed_by(
-        signed, user_id, signing.public_key(account.seeds.master)
+    answer = await key_backup.current(client)
+    if answer is None:
+        return None
+    ours = bool(account.seeds and account.backup_key) and key_backup.is_ours(
+        answer,
+        account.user_id,
+        key_backup.public_key(account.backup_key),
+        signing.public_key(account.seeds.master if account.seeds else ""),
     )
     return Backup(
         version=str(answer.get("version")),
         count=int(answer.get("count", 0)),
-        known=answer.get("algorithm") == BACKUP_ALGORITHM,
-        trusted=by_device or by_identity,
+        known=answer.get("algorithm") == key_backup.ALGORITHM,
+        trusted=ours,
     )
 
 

@@ -47,6 +47,7 @@ class Member:
     """An account that is signed in, cross-signed and ready to sync."""
 
     account: Account
+    file: AccountFile
     client: Client
     trust: TrustBook
     rooms: RoomBook = field(default_factory=RoomBook)
@@ -96,7 +97,7 @@ class Member:
                 raise OperatorError("account.keys_refused", errcode=fault.errcode) from fault
             raise
         own_master_key = signing.public_key(account.seeds.master) if account.seeds else None
-        return cls(account, client, TrustBook(client, pins, policy, own_master_key))
+        return cls(account, file, client, TrustBook(client, pins, policy, own_master_key))
 
     async def close(self) -> None:
         """Close connections; what was not sent stays in the outbox."""
@@ -123,13 +124,19 @@ class Member:
             message = olm.outgoing_to_device_messages.pop(0)
             await self.client.call("PUT", path("sendToDevice", message.type, uuid4().hex), message.as_dict())
 
-    async def keep_backup(self, file: AccountFile) -> None:
+    async def keep_backup(self) -> None:
         """Open this account's key backup, or make it: from now on :meth:`back_up` adds to it."""
-        self.backup, self.account = await backup.opened(self.client, self.account, file)
+        self.backup, self.account = await backup.opened(self.client, self.account, self.file)
 
     async def back_up(self) -> int:
-        """Send to the backup what it lacks; returns how many keys."""
-        return await self.backup.save() if self.backup is not None else 0
+        """Send to the backup what it lacks; returns how many keys. One that was taken away is made anew."""
+        try:
+            return await self.backup.save() if self.backup is not None else 0
+        except MatrixError as refused:
+            if refused.errcode not in ("M_WRONG_ROOM_KEYS_VERSION", "M_NOT_FOUND"):
+                raise
+            await self.keep_backup()
+            return await self.backup.save() if self.backup is not None else 0
 
     async def join(self, room_id: str) -> str:
         """Join a room we were invited to; joining twice is joining once. Returns the room id.

@@ -25,7 +25,7 @@ from hub.care.directory.model import Role
 from hub.config import Settings
 from hub.delivery.relay import now
 from hub.flow import Flow
-from hub.matrix.account import Account, new_device_id, new_pickle_key
+from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.client import Client
 from hub.matrix.inbound import Batch, Received, open_event
 from hub.matrix.member import Member
@@ -63,7 +63,8 @@ def _member(folder: Path) -> Member:
     account = Account("http://127.0.0.1:9", HUB, new_device_id(), "", "token", new_pickle_key())
     client = Client(account.homeserver, HUB, account.device_id, folder, account.pickle_key)
     client.restore_login(HUB, account.device_id, account.access_token)
-    member = Member(account, client, TrustBook(client, PinsInMemory()))
+    file = AccountFile(folder, MasterKey.generate())
+    member = Member(account, file, client, TrustBook(client, PinsInMemory()))
     for n in range(ROOMS):
         member.rooms.update(Room(_room(n), "join", {HUB: "join", NURSE: "join"}, encrypted=True))
     return member

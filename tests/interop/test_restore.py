@@ -9,6 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from nio.crypto import OutboundGroupSession
+from unpaddedbase64 import encode_base64
 
 from hub import wiring
 from hub.matrix import signing
@@ -135,3 +137,21 @@ async def test_a_backup_that_the_server_put_there_is_given_no_keys(
         assert published["version"] != theirs["version"]
         assert running.member.backup is not None
         assert published["auth_data"]["public_key"] == running.member.backup.key
+
+
+async def test_a_backup_that_was_taken_away_is_made_anew_while_the_hub_runs(
+    homeserver: TestHomeserver, tmp_path: Path
+) -> None:
+    chosen = settings(homeserver, tmp_path / "var", f"repris-{uuid4().hex[:6]}")
+    async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
+        member, key = running.member, encode_base64(bytes(32))
+        before = await current(member.client)
+        assert before is not None
+        await member.client.call("DELETE", path("room_keys", "version", before["version"]), {})
+        session = OutboundGroupSession()
+        member.client.machine.create_group_session(key, key, "!r:x", session.id, session.session_key)
+        await member.back_up()
+        after = await current(member.client)
+        assert after is not None
+        assert after["version"] != before["version"]
+        assert after["count"] == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nio.crypto import OutboundGroupSession
 from unpaddedbase64 import encode_base64
 
-from hub.matrix.account import Account
+from hub.matrix.account import Account, AccountFile
 from hub.matrix.backfill import fill_gaps
 from hub.matrix.client import Client, MatrixError
 from hub.matrix.inbound import (
@@ -32,6 +32,7 @@ from hub.matrix.inbound import (
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import PinsInMemory, TrustBook, Verdict
+from hub.seal import MasterKey
 
 HUB, NURSE, ROOM = "@hub:x", "@nurse:x", "!room:x"
 
@@ -46,7 +47,8 @@ def member_in(folder: Path) -> Member:
     account = Account("http://127.0.0.1:1", HUB, "HUBDEVICE", "")
     client = Client(account.homeserver, HUB, account.device_id, folder, "key")
     client.restore_login(HUB, account.device_id, "token")
-    return Member(account, client, TrustBook(client, PinsInMemory()))
+    file = AccountFile(folder, MasterKey.generate())
+    return Member(account, file, client, TrustBook(client, PinsInMemory()))
 
 
 @pytest_asyncio.fixture
