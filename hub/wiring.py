@@ -20,7 +20,7 @@ from pathlib import Path
 from bots import accueil
 from hub import lease
 from hub.care.directory import service as directory
-from hub.care.directory.model import Role
+from hub.care.directory.model import Role, UserId
 from hub.commands.bot import Bots
 from hub.commands.parse import recognise
 from hub.config import Settings
@@ -31,7 +31,8 @@ from hub.errors import OperatorError
 from hub.flow import Flow
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
-from hub.homeserver.federated import federated
+from hub.homeserver.federated import PRACTICE, federated
+from hub.homeserver.roles import PublishedRoles
 from hub.intake.address import Address
 from hub.intake.ledger import Ledger
 from hub.locale import Language
@@ -87,6 +88,7 @@ class Running:
     flow: Flow
     metrics: Metrics
     master: Master
+    roles: PublishedRoles
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ async def one(settings: Settings) -> AsyncIterator[Homeservers]:
     if configured.url is not None:
         yield Homeservers(Homeserver(configured.url, configured.server_name, registration_secret(settings)))
         return
-    server = EmbeddedHomeserver(settings.data / "homeserver", configured.port, configured.server_name)
+    hub = f"@{settings.hub.localpart}:{configured.server_name}"
+    server = EmbeddedHomeserver(
+        settings.data / "homeserver", configured.port, configured.server_name, hubs=(hub,)
+    )
     await server.start()
     try:
         yield Homeservers(Homeserver.of(server), embedded=server)
@@ -127,7 +132,10 @@ async def hospital_and_practice(settings: Settings) -> AsyncIterator[Homeservers
     configured = settings.homeserver
     if configured.url is not None:
         raise OperatorError("federated.configured_url", url=configured.url)
-    async with federated(settings.data, configured.server_name, configured.port) as (hospital, practice):
+    hub = f"@{settings.hub.localpart}:{configured.server_name}"
+    staff = tuple(f"@{part.localpart}:{PRACTICE}" for part in cast.PRACTICE if part.role is Role.PROFESSIONAL)
+    both = federated(settings.data, configured.server_name, configured.port, hub, staff)
+    async with both as (hospital, practice):
         yield Homeservers(Homeserver.of(hospital), Homeserver.of(practice), hospital)
 
 
@@ -153,6 +161,8 @@ async def running(
         holder = await stack.enter_async_context(lease.held(db, account.name, os.getpid()))
         on_step("start.account")
         member = await stack.enter_async_context(_signed_in(settings, file, account, db))
+        roles = published_roles(member.account, db)
+        await roles.publish()
         on_step("start.sync")
         metrics = Metrics.create()
         flow = assemble(settings, lease.Spoken(db, account.name, holder), member, metrics)
@@ -160,11 +170,12 @@ async def running(
         tasks = [
             together.create_task(flow.run()),
             together.create_task(lease.renewed(db, account.name, holder)),
+            together.create_task(roles.run()),
             together.create_task(_watch(opened.embedded)),
         ]
         await flow.synced.wait()
         tasks.append(together.create_task(gauges.rounds(Awake(settings, db, member), metrics)))
-        yield Running(settings, homeserver, opened.practice, db, member, flow, metrics, master)
+        yield Running(settings, homeserver, opened.practice, db, member, flow, metrics, master, roles)
         for task in tasks:
             task.cancel()
 
@@ -183,6 +194,16 @@ def assemble(settings: Settings, db: Transactions, member: Member, metrics: Metr
         language=language,
         max_attempts=settings.delivery.max_attempts,
     )
+
+
+def published_roles(account: Account, db: Database) -> PublishedRoles:
+    """What the homeserver's policy knows of the directory. Whoever enrols somebody publishes afterwards."""
+
+    async def staff() -> set[UserId]:
+        async with db.transaction() as tx:
+            return await directory.staff(tx)
+
+    return PublishedRoles(account.homeserver, account.user_id, account.access_token, staff)
 
 
 async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
@@ -208,6 +229,7 @@ async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
             await register(home, person)
             async with hub.db.transaction() as tx:
                 await directory.enrol(tx, person.user_id, Role(person.role), person.display_name, now())
+    await hub.roles.publish()
     return [person for _, person in people]
 
 

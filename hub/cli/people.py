@@ -17,7 +17,9 @@ from hub.cli.app import Config, Data, cli, group, run, say, settings_of, tell
 from hub.config import Settings
 from hub.delivery.relay import now
 from hub.errors import OperatorError
+from hub.matrix.account import AccountFile
 from hub.observe import setup_logging
+from hub.seal import Master
 from hub.terminal import cast
 
 account_cli = group("cli.account")
@@ -63,6 +65,15 @@ async def _create(settings: Settings, name: str, role: Role, display_name: str |
             raise OperatorError("account.exists", user_id=user_id)
     tell("account.created", user_id=user_id, role=role)
     sys.stdout.write(json.dumps(asdict(person), ensure_ascii=False) + "\n")
+    await _publish(settings, master)
+
+
+async def _publish(settings: Settings, master: Master) -> None:
+    """Let the homeserver know the new role at once; a hub that never started does so at its start."""
+    account = AccountFile(settings.data / "hub", master).load()
+    if account is not None and account.access_token:
+        async with wiring.database(settings, master) as db:
+            await wiring.published_roles(account, db).publish()
 
 
 def _homeserver(settings: Settings) -> wiring.Homeserver:

@@ -6,11 +6,15 @@ What lives here
     ``render.py``    the templates of ``homeserver-config/`` and an operator's values, as files Synapse reads
     ``values.py``    those values; ``workers.py`` who does what in a homeserver of several processes;
                      ``checks.py`` what cannot work; ``files.py`` how the files are written
+    ``policy.py``    the module that Synapse loads; ``rules.py`` decides for it, ``roles.py`` tells it who is
+                     a professional
     ``child.py``     a Synapse process born, answering, ended; ``pidfile.py`` what an earlier start left;
                      ``_launch.py`` the few lines that make the child die with the hub
 
-May import ``hub.errors``, Jinja2, signedjson, aiohttp's client. Never Synapse itself: it is another process,
-and its import installs another event loop. Nothing here imports nio: talking Matrix is ``hub.matrix``.
+May import ``hub.errors``, ``hub.observe``, Jinja2, signedjson, aiohttp's client. Never Synapse itself: it is
+another process, and its import installs another event loop. ``policy.py`` lives in that process: nothing
+imports it, and it imports nothing of ours but the rules and the catalogues. Nothing here imports nio: talking
+Matrix is ``hub.matrix``.
 
 To change a setting: edit the template that holds it in ``homeserver-config/`` and write the reason beside it;
 what all installations share stands once, in ``homeserver-config/shared/``.

@@ -92,6 +92,12 @@ async def set_display_name(url: str, admin_token: str, user_id: str, display_nam
     await _call("PUT", url + path, token=admin_token, json={"displayname": display_name})
 
 
+async def set_account_data(url: str, token: str, user_id: str, kind: str, content: dict[str, Any]) -> None:
+    """Replace one of the account's own notes to itself; ``token`` is the account's."""
+    path = f"/_matrix/client/v3/user/{quote(user_id, safe='')}/account_data/{quote(kind, safe='')}"
+    await _call("PUT", url + path, token=token, json=content)
+
+
 async def deactivate(url: str, admin_token: str, user_id: str) -> None:
     """End an account for good; its name stays taken."""
     path = f"/_synapse/admin/v1/deactivate/{quote(user_id, safe='')}"

@@ -26,6 +26,8 @@ class EmbeddedHomeserver:
         public_url: str | None = None,
         partners: tuple[str, ...] = (),
         loopback: Loopback | None = None,
+        hubs: tuple[str, ...] = (),
+        professionals: tuple[str, ...] = (),
         patience: float = 90.0,
     ) -> None:
         """``patience``: seconds a start may take; the first makes the whole schema, maybe on a slow disk.
@@ -42,6 +44,8 @@ class EmbeddedHomeserver:
             public_url=public_url,
             federation_partners=partners,
             loopback=loopback,
+            hubs=hubs,
+            professionals=professionals,
         )
         self._patience = patience
         self._pidfile = data_dir / "homeserver.pid"

@@ -25,17 +25,22 @@ PRACTICE = "cabinet.localhost"
 
 @asynccontextmanager
 async def federated(
-    data: Path, server_name: str, port: int
+    data: Path, server_name: str, port: int, hub: str, staff: tuple[str, ...]
 ) -> AsyncIterator[tuple[EmbeddedHomeserver, EmbeddedHomeserver]]:
     """The hospital's homeserver on ``port`` and the practice's on the next but one, both started.
 
+    ``hub`` is the hospital's; the practice has none, so its ``staff`` is listed in its configuration.
     The hospital's folder and name are those it has alone: it can be federated later on. Raises as
     `EmbeddedHomeserver.start` does.
     """
     async with AsyncExitStack() as stack:
         neighbours = Neighbours(await stack.enter_async_context(Link()))
-        hospital = neighbours.homeserver(data / "homeserver", port, server_name, port + 3, (PRACTICE,))
-        practice = neighbours.homeserver(data / "practice", port + 2, PRACTICE, port + 4, (server_name,))
+        hospital = neighbours.homeserver(
+            data / "homeserver", port, server_name, port + 3, (PRACTICE,), hubs=(hub,)
+        )
+        practice = neighbours.homeserver(
+            data / "practice", port + 2, PRACTICE, port + 4, (server_name,), hubs=(hub,), professionals=staff
+        )
         for server in (hospital, practice):
             stack.push_async_callback(server.stop)
         await asyncio.gather(hospital.start(), practice.start())
@@ -50,7 +55,15 @@ class Neighbours:
         self._authority = trustme.CA(organization_name="Parcours")
 
     def homeserver(
-        self, data_dir: Path, port: int, server_name: str, tls_port: int, partners: tuple[str, ...]
+        self,
+        data_dir: Path,
+        port: int,
+        server_name: str,
+        tls_port: int,
+        partners: tuple[str, ...],
+        *,
+        hubs: tuple[str, ...],
+        professionals: tuple[str, ...] = (),
     ) -> EmbeddedHomeserver:
         """One more, to be started: ``port`` is for its clients, ``tls_port`` for its partners.
 
@@ -64,7 +77,15 @@ class Neighbours:
             authority=folder / "authority.pem",
             way_out=self._link.url,
         )
-        server = EmbeddedHomeserver(data_dir, port, server_name, partners=partners, loopback=loopback)
+        server = EmbeddedHomeserver(
+            data_dir,
+            port,
+            server_name,
+            partners=partners,
+            loopback=loopback,
+            hubs=hubs,
+            professionals=professionals,
+        )
         leaf = self._authority.issue_cert(server_name, organization_name="Parcours")
         try:
             files.private_folder(folder)

@@ -86,6 +86,8 @@ def _render(template: Template, values: HomeserverValues) -> Rendered:
         "resources": values.resources,
         "loopback": values.loopback,
         "federation_partners": values.federation_partners,
+        "hubs": values.hubs or (f"@parcours:{values.server_name}",),
+        "professionals": values.professionals,
         "data_dir": str(values.data_dir),
         "secret": lambda name: str(secrets_dir / name),
         "postgres": values.postgres,

@@ -68,6 +68,8 @@ class HomeserverValues:
 
     ``host`` is the address listened on: loopback, behind a reverse proxy that speaks TLS. ``public_url`` is
     where clients go; by default the address listened on. Only ``federation_partners`` are spoken to.
+    ``hubs``: user ids of the hubs, partners' included; by default ``@parcours`` of this server.
+    ``professionals``: user ids, beside those that a hub of this server lists: for a server without a hub.
     """
 
     server_name: str
@@ -78,6 +80,8 @@ class HomeserverValues:
     public_url: str | None = None
     federation_partners: tuple[str, ...] = ()
     loopback: Loopback | None = None
+    hubs: tuple[str, ...] = ()
+    professionals: tuple[str, ...] = ()
     metrics_port: int | None = None
     postgres: Postgres | None = None
     redis: Redis | None = None

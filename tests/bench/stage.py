@@ -18,7 +18,7 @@ from hub.storage.engine import Database
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person
 from tests.bench.raw import Raw
-from tests.support.synapse import TestHomeserver, free_port, login
+from tests.support.synapse import HUBS, SERVER_NAME, TestHomeserver, free_port, login
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,10 @@ class Stage:
     @asynccontextmanager
     async def set_up(cls, folder: Path) -> AsyncIterator[Stage]:
         """A fresh homeserver for the length of a block."""
-        server = EmbeddedHomeserver(folder / "synapse", free_port(), "hub.localhost")
+        server = EmbeddedHomeserver(folder / "synapse", free_port(), SERVER_NAME, hubs=HUBS)
         await server.start()
         try:
-            homeserver = TestHomeserver(
-                server.url, server.server_name, server.registration_secret, server.log
-            )
+            homeserver = await TestHomeserver.of(server)
             admin, password = await homeserver.new_user("admin", admin=True)
             async with accounts.signed_in(server.url, admin, password) as token:
                 yield cls(homeserver, folder, token)

@@ -15,7 +15,7 @@ from tests.chaos import scale
 from tests.chaos.crowd import gathered
 from tests.chaos.tally import Tally
 from tests.support.hub import in_own_task, settings
-from tests.support.synapse import TestHomeserver, free_port
+from tests.support.synapse import HUBS, SERVER_NAME, TestHomeserver, free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
@@ -26,12 +26,10 @@ ROOMS = 4
 
 async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path, tally: Tally) -> None:
     chance = scale.by_chance("homeserver")
-    synapse = EmbeddedHomeserver(tmp_path / "synapse", free_port(), "hub.localhost")
+    synapse = EmbeddedHomeserver(tmp_path / "synapse", free_port(), SERVER_NAME, hubs=HUBS)
     await synapse.start()
     try:
-        homeserver = TestHomeserver(
-            synapse.url, synapse.server_name, synapse.registration_secret, synapse.log
-        )
+        homeserver = await TestHomeserver.of(synapse)
         chosen = settings(homeserver, tmp_path / "var", "patient")
         async with in_own_task(wiring.running(chosen, lambda step: None)) as hub:
             user_id, share = hub.member.user_id, (COMMANDS - ROOMS) // OUTAGES

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from tests.support.command_line import START_SECONDS, nothing_left, on, surroundings, up
-from tests.support.synapse import TestHomeserver, free_port
+from tests.support.synapse import TestHomeserver, call, free_port, login
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +73,11 @@ async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_pat
         identity = await told("identity", "show", "--data", str(data))
         assert identity.count("✓") == 3
         made = await told("account", "create", "claire", "--role", "professional", "--data", str(data))
-        assert json.loads(made.splitlines()[-1])["user_id"].startswith("@claire:")
+        claire = json.loads(made.splitlines()[-1])
+        assert claire["user_id"].startswith("@claire:")
+        token = await login(second.ready["homeserver"], claire["user_id"], claire["password"])
+        create_room = f"{second.ready['homeserver']}/_matrix/client/v3/createRoom"
+        assert (await call("POST", create_room, token=token, json={}))[0] == 200  # as only professionals may
         taken = await told("account", "create", "claire", "--role", "patient", "--data", str(data), status=1)
         assert "claire" in taken
         second.process.send_signal(signal.SIGTERM)

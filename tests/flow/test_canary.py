@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ async def watched(
 ) -> AsyncIterator[TestHub]:
     """A hub of its own, one of whose commands fails."""
     monkeypatch.setattr(wiring, "BOTS", (*wiring.BOTS, faulty))
-    chosen = settings(homeserver, tmp_path / "var", f"canari-{secrets.token_hex(3)}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         hub = TestHub(running, homeserver, tmp_path / "people")
         yield hub

@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from nio.crypto import OutboundGroupSession
@@ -32,7 +31,7 @@ def start(chosen: Settings) -> AbstractAsyncContextManager[wiring.Running]:
 @pytest.fixture
 def chosen(homeserver: TestHomeserver, tmp_path: Path) -> Settings:
     """Settings of a hub that nobody else uses."""
-    return settings(homeserver, tmp_path / "var", f"seul-{uuid4().hex[:6]}")
+    return settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
 
 
 def answered(person: Person, room_id: str) -> list[str]:

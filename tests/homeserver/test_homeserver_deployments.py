@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from hub.homeserver import accounts, child
 from hub.homeserver.render import Rendered, render
+from hub.homeserver.roles import PublishedRoles
 from hub.homeserver.values import HomeserverValues, Postgres, Redis
 from hub.homeserver.workers import Duty, Worker
 from tests.support.postgres import Cluster
@@ -41,6 +42,8 @@ async def test_one_host_on_postgresql(tmp_path: Path, database: Postgres) -> Non
     async with running(files, values.data_dir, values.local_url):
         user_id = await accounts.register(values.local_url, files.registration_secret, "alice", PASSWORD)
         assert user_id == f"@alice:{NAME}"
+        assert await refused_without_a_role(values.local_url, "alice")
+        await enrolled(values.local_url, files, user_id)
         token = await login(values.local_url, "alice", PASSWORD)
         assert await said_in_a_new_room(values.local_url, token, read_at=values.local_url)
 
@@ -75,11 +78,30 @@ async def test_workers_with_postgresql_and_redis(tmp_path: Path, database: Postg
         running(files, values.data_dir, at_worker, worker.name),
     ):
         await accounts.register(values.local_url, files.registration_secret, "alice", PASSWORD)
+        assert await refused_without_a_role(at_worker, "alice")
+        await enrolled(values.local_url, files, f"@alice:{NAME}")
         token = await login(at_worker, "alice", PASSWORD)
         # The worker writes the event; the main process hears of it through Redis and shows it.
         assert await said_in_a_new_room(at_worker, token, read_at=values.local_url)
         assert await said_in_a_new_room(values.local_url, token, read_at=at_worker)
         assert (await call("GET", f"{at_worker}/_matrix/federation/v1/version"))[0] == 200
+
+
+async def enrolled(url: str, files: Rendered, user_id: str) -> None:
+    """What a hub does for a professional."""
+    hub = await accounts.register(url, files.registration_secret, "parcours", PASSWORD)
+    assert hub is not None
+
+    async def professionals() -> set[str]:
+        return {user_id}
+
+    await PublishedRoles(url, hub, await login(url, hub, PASSWORD), professionals).publish()
+
+
+async def refused_without_a_role(url: str, user: str) -> bool:
+    """Whether this process has the policy, and the policy does not know the person."""
+    token = await login(url, user, PASSWORD)
+    return (await call("POST", f"{url}/_matrix/client/v3/createRoom", token=token, json={}))[0] == 403
 
 
 async def said_in_a_new_room(url: str, token: str, *, read_at: str) -> bool:

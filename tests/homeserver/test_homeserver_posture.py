@@ -20,7 +20,7 @@ async def test_nobody_registers_from_outside_and_nobody_is_a_guest(homeserver: T
     assert status == 403
 
 
-@pytest.mark.parametrize("preset", ["private_chat", "trusted_private_chat", "public_chat"])
+@pytest.mark.parametrize("preset", ["private_chat", "trusted_private_chat"])
 async def test_every_room_is_encrypted_and_of_version_11(homeserver: TestHomeserver, preset: str) -> None:
     token = await login(homeserver.url, *await homeserver.new_user("salon"))
     status, room = await call(

@@ -15,7 +15,6 @@ from hub import wiring
 from hub.care.directory import service as directory
 from hub.care.directory.model import Role
 from hub.delivery.relay import now
-from hub.homeserver.embedded import EmbeddedHomeserver
 from hub.homeserver.federated import PRACTICE, Neighbours
 from hub.homeserver.link import Link
 from tests.support.hub import in_own_task, settings
@@ -76,24 +75,22 @@ async def started(folder: Path) -> AsyncIterator[Federation]:
         PRACTICE: (HOSPITAL,),
         OUTSIDER: (HOSPITAL, PRACTICE),
     }
+    # The hospital's hub, and on each server the account that enrols people as a hub would.
+    hubs = (f"@parcours:{HOSPITAL}", *(f"@inscriptions:{name}" for name in partners))
     async with AsyncExitStack() as stack:
         link = await stack.enter_async_context(Link())
         neighbours, tls_ports = Neighbours(link), {name: free_port() for name in partners}
         servers = [
-            neighbours.homeserver(folder / name, free_port(), name, tls_ports[name], spoken_to)
+            neighbours.homeserver(folder / name, free_port(), name, tls_ports[name], spoken_to, hubs=hubs)
             for name, spoken_to in partners.items()
         ]
         for server in servers:
             stack.push_async_callback(server.stop)
         await asyncio.gather(*(server.start() for server in servers))
-        hospital, practice, outsider = map(_as_tests_see_it, servers)
+        hospital, practice, outsider = [await TestHomeserver.of(server) for server in servers]
         chosen = settings(hospital, folder / "hub", "parcours")
         hub = await stack.enter_async_context(wiring.running(chosen, lambda step: None))
         yield Federation(link, tls_ports, hospital, practice, outsider, hub)
-
-
-def _as_tests_see_it(server: EmbeddedHomeserver) -> TestHomeserver:
-    return TestHomeserver(server.url, server.server_name, server.registration_secret, server.log)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -86,10 +86,11 @@ class TestHub:
 
     async def account(self, prefix: str, role: Role | None = Role.PROFESSIONAL) -> Credentials:
         """A fresh account on the homeserver, enrolled unless ``role`` is None."""
-        user_id, password = await self.homeserver.new_user(prefix)
+        user_id, password = await self.homeserver.new_user(prefix, professional=False)
         if role is not None:
             async with self.running.db.transaction() as tx:
                 await directory.enrol(tx, user_id, role, prefix.capitalize(), now())
+            await self.running.roles.publish()
         return Credentials(user_id, password, role.value if role else "", prefix.capitalize())
 
     async def person(self, prefix: str, role: Role | None = Role.PROFESSIONAL) -> Person:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -15,6 +16,12 @@ import pytest_asyncio
 
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
+from hub.homeserver.roles import PublishedRoles
+
+SERVER_NAME = "hub.localhost"
+HUB_NAMES = ("parcours", "inscriptions", *(f"hub-{n}" for n in range(30)))
+"""The session's hub, an account that enrols people as a hub would, and hubs that single tests start."""
+HUBS = tuple(f"@{name}:{SERVER_NAME}" for name in HUB_NAMES)
 
 
 @dataclass(frozen=True)
@@ -27,23 +34,48 @@ class TestHomeserver:
     server_name: str
     registration_secret: str = field(repr=False)
     log: Path
+    roles: PublishedRoles = field(repr=False)
+    professionals: set[str] = field(default_factory=set)
+    enrolling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    hub_names: Iterator[str] = field(default_factory=lambda: iter(HUB_NAMES[2:]))
+    """Take the next for a hub of your own: the policy knows it for one."""
 
-    async def new_user(self, prefix: str = "user", *, admin: bool = False) -> tuple[str, str]:
-        """A fresh account: (user id, password)."""
+    @classmethod
+    async def of(cls, server: EmbeddedHomeserver) -> Self:
+        """A server that runs, with `HUBS` for its hubs."""
+        professionals: set[str] = set()
+
+        async def listed() -> set[str]:
+            return professionals
+
+        url, secret, password = server.url, server.registration_secret, secrets.token_urlsafe(12)
+        enroller = await accounts.register(url, secret, "inscriptions", password)
+        assert enroller is not None
+        roles = PublishedRoles(url, enroller, await login(url, enroller, password), listed)
+        return cls(url, server.server_name, secret, server.log, roles, professionals)
+
+    async def new_user(
+        self, prefix: str = "user", *, admin: bool = False, professional: bool = True
+    ) -> tuple[str, str]:
+        """A fresh account: (user id, password); to the homeserver's policy, a professional's."""
         password = secrets.token_urlsafe(12)
         user_id = await accounts.register(
             self.url, self.registration_secret, f"{prefix}-{secrets.token_hex(4)}", password, admin=admin
         )
         assert user_id is not None
+        if professional:
+            async with self.enrolling:
+                self.professionals.add(user_id)
+                await self.roles.publish()
         return user_id, password
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestHomeserver]:
     """A running embedded Synapse, shared by all tests: make accounts and rooms of your own on it."""
-    server = EmbeddedHomeserver(tmp_path_factory.mktemp("synapse"), free_port(), "hub.localhost")
+    server = EmbeddedHomeserver(tmp_path_factory.mktemp("synapse"), free_port(), SERVER_NAME, hubs=HUBS)
     await server.start()
-    yield TestHomeserver(server.url, server.server_name, server.registration_secret, server.log)
+    yield await TestHomeserver.of(server)
     await server.stop()
 
 

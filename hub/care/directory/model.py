@@ -24,6 +24,10 @@ class Role(StrEnum):
     UNKNOWN = "unknown"
 
 
+STAFF = frozenset({Role.PROFESSIONAL, Role.ADMIN})
+"""Who makes rooms and invites into them; the homeserver's policy asks."""
+
+
 @dataclass(frozen=True)
 class Person:
     """``language`` is an ISO 639-1 code, None until they choose one."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hub.care.directory import store
-from hub.care.directory.model import Person, Role, UserId, stream
+from hub.care.directory.model import STAFF, Person, Role, UserId, stream
 from hub.storage.unit_of_work import UnitOfWork
 
 OPERATOR = "operator"
@@ -19,6 +19,11 @@ async def find(tx: UnitOfWork, user_id: str) -> Person:
     """The person behind a Matrix account; ``Role.UNKNOWN`` when nobody enrolled them."""
     found = await store.find(tx.connection, UserId(user_id))
     return found or Person(UserId(user_id), Role.UNKNOWN)
+
+
+async def staff(tx: UnitOfWork) -> set[UserId]:
+    """The professionals and administrators, some thousands at most."""
+    return await store.having(tx.connection, STAFF)
 
 
 async def enrol(

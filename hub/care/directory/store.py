@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Column, Table, Text, select
@@ -27,6 +28,12 @@ async def find(connection: AsyncConnection, user_id: UserId) -> Person | None:
     if row is None:
         return None
     return Person(user_id, Role(row.role), row.display_name, row.language)
+
+
+async def having(connection: AsyncConnection, roles: Collection[Role]) -> set[UserId]:
+    """Everybody in one of these roles."""
+    wanted = select(people.c.user_id).where(people.c.role.in_([role.value for role in roles]))
+    return {UserId(user_id) for user_id in (await connection.execute(wanted)).scalars()}
 
 
 async def enrol(connection: AsyncConnection, person: Person, now: datetime) -> None:
