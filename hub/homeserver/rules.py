@@ -253,7 +253,7 @@ def _stricter(people: People, creator: str, event: Content) -> bool:
 
 
 HOUSE_VERSION = "11"
-"""As in ``homeserver-config/shared/rooms.yaml.j2``."""
+"""Of a room whose client asks for none, as in ``homeserver-config/shared/rooms.yaml.j2``."""
 
 _CREATOR_IS_LISTED = {str(version) for version in range(1, 12)}
 """From 12 on, creators stand above power levels."""

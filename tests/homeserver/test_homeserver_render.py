@@ -13,6 +13,7 @@ import yaml
 
 from hub.errors import OperatorError
 from hub.homeserver.render import Rendered, render
+from hub.homeserver.rules import HOUSE_VERSION
 from hub.homeserver.values import HomeserverValues, Postgres, Redis
 from hub.homeserver.workers import Duty, Worker, region
 
@@ -184,6 +185,18 @@ def test_only_partners_bring_federation(tmp_path: Path) -> None:
     assert among["federation_domain_whitelist"] == ["ville.example.fr"]
     assert among["listeners"][0]["resources"] == [{"names": ["client", "federation"]}]
     assert among["serve_server_wellknown"] is True
+
+
+def test_the_policy_knows_the_hubs_and_the_partners(tmp_path: Path) -> None:
+    alone = yaml.safe_load(render("embedded", values(tmp_path / "alone")).config.read_text())
+    (policy,) = alone["modules"]
+    assert policy["config"] == {"hubs": ["@parcours:sante.example.fr"], "partners": []}
+    assert alone["default_room_version"] == HOUSE_VERSION
+
+    hubs = ("@parcours:sante.example.fr", "@parcours:ville.example.fr")
+    told = values(tmp_path / "among", federation_partners=("ville.example.fr",), hubs=hubs)
+    (policy,) = yaml.safe_load(render("embedded", told).config.read_text())["modules"]
+    assert policy["config"] == {"hubs": list(hubs), "partners": ["ville.example.fr"]}
 
 
 @pytest.mark.integration

@@ -131,7 +131,6 @@ async def test_a_room_is_closed_from_its_first_moment_whatever_its_client_asks(
     person: Someone = getattr(ward, maker)
     asked = [
         {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "org.example.none"}},
-        {"type": "m.room.encryption", "state_key": "elsewhere", "content": ENCRYPTION},
         {"type": "m.room.guest_access", "state_key": "", "content": {"guest_access": "can_join"}},
         {
             "type": "m.room.history_visibility",
@@ -139,7 +138,18 @@ async def test_a_room_is_closed_from_its_first_moment_whatever_its_client_asks(
             "content": {"history_visibility": "world_readable"},
         },
     ]
-    for config in ({}, {"preset": "trusted_private_chat"}, {"initial_state": asked}):
+    decoys = [
+        {"type": "m.room.encryption", "state_key": "elsewhere", "content": ENCRYPTION},
+        {"type": "m.room.guest_access", "state_key": "elsewhere", "content": {"guest_access": "forbidden"}},
+        {"type": "m.room.history_visibility", "state_key": "x", "content": {"history_visibility": "joined"}},
+    ]
+    configs: tuple[dict[str, Any], ...] = (
+        {},
+        {"preset": "trusted_private_chat"},
+        {"initial_state": asked},
+        {"initial_state": decoys},
+    )
+    for config in configs:
         room = await person.room(**config)
         assert await person.state(room, "m.room.encryption") == ENCRYPTION
         assert await person.state(room, "m.room.history_visibility") == {"history_visibility": "invited"}
@@ -288,11 +298,13 @@ async def test_only_the_hub_changes_power_levels_and_widgets(ward: Ward) -> None
 
 @pytest.mark.parametrize("version", ["11", "12"])
 async def test_a_room_is_not_replaced_behind_the_policys_back(ward: Ward, version: str) -> None:
-    room = await ward.doctor.room(room_version=version, invite=[ward.nurse.user_id])
-    upgrade = ("POST", "rooms", room, "upgrade")
-    assert refused(await ward.doctor.ask(*upgrade, new_version="11"), Rule.HUB_ONLY)
-    create = await ward.doctor.state(room, "m.room.create")
-    assert "additional_creators" not in create
+    invited = [ward.nurse.user_id, ward.patient.user_id]
+    room = await ward.doctor.room(room_version=version, preset="trusted_private_chat", invite=invited)
+    assert "additional_creators" not in await ward.doctor.state(room, "m.room.create")
+    before = await rooms_of(ward.doctor)
+    upgrade = await ward.doctor.ask("POST", "rooms", room, "upgrade", new_version="11")
+    assert refused(upgrade, Rule.HUB_ONLY)
+    assert await rooms_of(ward.doctor) == before, "nothing half made"
     room = await ward.hub.room(room_version=version)
     assert allowed(await ward.hub.ask("POST", "rooms", room, "upgrade", new_version="11"))
 
