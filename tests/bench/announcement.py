@@ -35,7 +35,7 @@ _CAUSES = itertools.count()
 async def measure(stage: Stage, count: int) -> list[Figure]:
     """Rates, raw, cold and warm; each announcement is compared with the raw rates before and after it."""
     data = stage.new_folder("hub")
-    chosen = settings(stage.homeserver, data, data.name)
+    chosen = settings(stage.homeserver, data, next(stage.homeserver.hub_names))
     async with wiring.running(chosen, lambda step: None) as hub, stage.people(4) as people:
         rooms = await _rooms(hub, people, count)
         await _announce(hub, rooms)

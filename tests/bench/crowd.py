@@ -50,7 +50,7 @@ class Answers:
 async def measure(stage: Stage, commands: int, clients: int, rooms: int) -> list[Figure]:
     """What was lost and doubled, and how fast answers came, live and from the backlog."""
     data = stage.new_folder("hub")
-    env = on(stage.homeserver, data, data.name)
+    env = on(stage.homeserver, data, next(stage.homeserver.hub_names))
     async with up(data, env=env) as first, database_of(data) as db, stage.people(clients, db) as people:
         hub = first.ready["hub"]
         conversations = await asyncio.gather(*(_conversation(people[n % clients], hub) for n in range(rooms)))

@@ -86,7 +86,7 @@ class Start:
 async def measure(stage: Stage, few: int, many: int, keys: int) -> list[Figure]:
     """Both sizes, and the growth between them."""
     data = stage.new_folder("hub")
-    env = on(stage.homeserver, data, data.name)
+    env = on(stage.homeserver, data, next(stage.homeserver.hub_names))
     async with up(data, env=env) as hub:
         assert hub.ready
         await _stop(hub.process)

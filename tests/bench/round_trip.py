@@ -59,7 +59,7 @@ async def measure(stage: Stage, samples: int) -> list[Figure]:
     data = stage.new_folder("hub")
     url = stage.homeserver.url
     async with (
-        up(data, env=on(stage.homeserver, data, data.name)) as hub,
+        up(data, env=on(stage.homeserver, data, next(stage.homeserver.hub_names))) as hub,
         database_of(data) as db,
         stage.people(2, db) as (person, friend_of_nio),
         stage.raw("appelant") as (caller, caller_id, _),

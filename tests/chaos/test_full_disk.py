@@ -34,7 +34,7 @@ async def test_a_disk_that_is_full_for_a_while(
     tally: Tally,
 ) -> None:
     chance = scale.by_chance("disk")
-    data, env = tmp_path / "var", on(homeserver, tmp_path, f"disque-{disk_of.__name__}-{scale.SEED}")
+    data, env = tmp_path / "var", on(homeserver, tmp_path, next(homeserver.hub_names))
     async with up(data, env=env) as first:
         db = opened(data)
         async with gathered(homeserver, first.ready["hub"], db, tmp_path, rooms=ROOMS) as crowd:

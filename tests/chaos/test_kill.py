@@ -12,7 +12,7 @@ import pytest
 from hub.seal import MasterKeyFile, Vault
 from hub.storage.engine import Database
 from tests.chaos.crowd import Crowd, gathered
-from tests.chaos.scale import COMMANDS, KILLS, SEED, by_chance
+from tests.chaos.scale import COMMANDS, KILLS, by_chance
 from tests.chaos.tally import Tally
 from tests.support.command_line import on, started, up
 from tests.support.synapse import TestHomeserver
@@ -28,7 +28,7 @@ async def test_every_command_is_answered_once_however_often_the_hub_is_killed(
     tmp_path: Path, homeserver: TestHomeserver, tally: Tally
 ) -> None:
     chance = by_chance("kill")
-    data, env = tmp_path / "var", on(homeserver, tmp_path, f"kill-{SEED}")
+    data, env = tmp_path / "var", on(homeserver, tmp_path, next(homeserver.hub_names))
     async with up(data, env=env) as first:
         hub = first.ready["hub"]
         db = Database.open(f"sqlite+aiosqlite:///{data}/parcours.db", vault_of(data))

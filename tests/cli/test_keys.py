@@ -35,7 +35,7 @@ async def rotate(data: Path, env: dict[str, str]) -> tuple[int, str]:
 async def test_the_master_key_is_replaced_while_the_hub_answers(
     homeserver: TestHomeserver, tmp_path: Path
 ) -> None:
-    data, env = tmp_path / "var", on(homeserver, tmp_path, "serrure")
+    data, env = tmp_path / "var", on(homeserver, tmp_path, next(homeserver.hub_names))
     user_id, password = await homeserver.new_user("nadia")
     path = data / "master.key"
     async with up(data, env=env) as running:

@@ -99,7 +99,7 @@ async def resting(
     homeserver: TestHomeserver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Resting]:
     folder = tmp_path_factory.mktemp("doctor")
-    data, env = folder / "var", on(homeserver, folder, "patient")
+    data, env = folder / "var", on(homeserver, folder, next(homeserver.hub_names))
     async with up(data, env=env) as running:
         assert running.ready
         files = {path: path.read_bytes() for path in (data / "hub").glob("*.sealed")}

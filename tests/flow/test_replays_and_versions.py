@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 async def test_a_message_that_the_server_shows_again_after_a_restart_is_answered_once(
     homeserver: TestHomeserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = settings(homeserver, tmp_path / "var", f"seul-{uuid4().hex[:6]}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with AsyncExitStack() as first:
         running = await first.enter_async_context(in_own_task(wiring.running(chosen, lambda step: None)))
         hub = TestHub(running, homeserver, tmp_path / "people")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.integration
 async def test_a_restart_fetches_no_state_and_knows_its_rooms(
     homeserver: TestHomeserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = settings(homeserver, tmp_path / "var", f"seul-{uuid4().hex[:6]}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         hub = TestHub(running, homeserver, tmp_path / "people")
         person, other = await hub.person("claire"), await hub.person("denis")

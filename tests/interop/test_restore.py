@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import sys
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from nio.crypto import OutboundGroupSession
@@ -44,7 +43,7 @@ async def restore(env: dict[str, str], data: Path, key: Path) -> tuple[int, str]
 async def test_the_hub_comes_back_on_an_empty_disk_with_its_recovery_key_alone(
     homeserver: TestHomeserver, people: JsPeople, tmp_path: Path
 ) -> None:
-    name, data, key = f"perdu-{uuid4().hex[:6]}", tmp_path / "var", tmp_path / "key"
+    name, data, key = next(homeserver.hub_names), tmp_path / "var", tmp_path / "key"
     env = on(homeserver, tmp_path, name)
     nadia = await people.new("nadia")
 
@@ -99,7 +98,7 @@ async def test_a_client_that_knows_the_recovery_key_finds_the_backup_in_order(
     homeserver: TestHomeserver, people: JsPeople, tmp_path: Path
 ) -> None:
     """Secret storage and backup are as any Matrix client expects them: somebody may sign in as the hub."""
-    name = f"sauve-{uuid4().hex[:6]}"
+    name = next(homeserver.hub_names)
     nadia = await people.new("nadia")
     chosen = settings(homeserver, tmp_path / "var", name)
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
@@ -123,7 +122,7 @@ async def test_a_client_that_knows_the_recovery_key_finds_the_backup_in_order(
 async def test_a_backup_that_the_server_put_there_is_given_no_keys(
     homeserver: TestHomeserver, tmp_path: Path
 ) -> None:
-    chosen = settings(homeserver, tmp_path / "var", f"force-{uuid4().hex[:6]}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         client = running.member.client
         forged = {
@@ -142,7 +141,7 @@ async def test_a_backup_that_the_server_put_there_is_given_no_keys(
 async def test_a_backup_that_was_taken_away_is_made_anew_while_the_hub_runs(
     homeserver: TestHomeserver, tmp_path: Path
 ) -> None:
-    chosen = settings(homeserver, tmp_path / "var", f"repris-{uuid4().hex[:6]}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         member, key = running.member, encode_base64(bytes(32))
         before = await current(member.client)

@@ -19,7 +19,7 @@ from hub.homeserver.embedded import EmbeddedHomeserver
 from hub.homeserver.roles import PublishedRoles
 
 SERVER_NAME = "hub.localhost"
-HUB_NAMES = ("parcours", "inscriptions", *(f"hub-{n}" for n in range(30)))
+HUB_NAMES = ("parcours", "inscriptions", *(f"hub-{n}" for n in range(60)))
 """The session's hub, an account that enrols people as a hub would, and hubs that single tests start."""
 HUBS = tuple(f"@{name}:{SERVER_NAME}" for name in HUB_NAMES)
 
