@@ -40,7 +40,7 @@ async def test_an_answer_that_gets_lost_on_the_way_costs_nothing_and_repeats_not
     monkeypatch.setattr(inbound, "_REPLY_GRACE_SECONDS", PATIENCE_SECONDS)
     chance, storm = scale.by_chance("network"), Storm(scale.SEED, SHARE)
     async with proxied(homeserver.url, storm) as url:
-        chosen = settings(replace(homeserver, url=url), tmp_path / "var", f"reseau-{scale.SEED}")
+        chosen = settings(replace(homeserver, url=url), tmp_path / "var", next(homeserver.hub_names))
         async with in_own_task(wiring.running(chosen, lambda step: None)) as hub:
             client = hub.member.client
             monkeypatch.setattr(client, "call", partial(client.call, timeout=PATIENCE_SECONDS))

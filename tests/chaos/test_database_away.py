@@ -76,7 +76,7 @@ async def test_sqlite_locked_by_another_process(
     tmp_path: Path, homeserver: TestHomeserver, tally: Tally, caplog: pytest.LogCaptureFixture
 ) -> None:
     chance = scale.by_chance("sqlite")
-    chosen = settings(homeserver, tmp_path / "var", f"verrou-{scale.SEED}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as hub:
         if not scale.LONG:  # ten seconds of patience are too long for a short test
             async with hub.db.transaction() as tx:
@@ -98,7 +98,7 @@ async def test_the_key_store_locked_by_another_process(
     tmp_path: Path, homeserver: TestHomeserver, tally: Tally, caplog: pytest.LogCaptureFixture
 ) -> None:
     chance = scale.by_chance("keys")
-    chosen = settings(homeserver, tmp_path / "var", f"cles-{scale.SEED}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as hub:
         assert hub.member.client.store is not None
         hub.member.client.store.database.timeout = 0.3
@@ -123,7 +123,7 @@ async def test_postgresql_locked_cut_off_and_restarted(
         database = settings(homeserver, tmp_path, "").database.model_copy(
             update={"url": SecretStr(server.cluster.url(name))}
         )
-        chosen = settings(homeserver, tmp_path / "var", f"base-{scale.SEED}", database=database)
+        chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names), database=database)
         async with (
             in_own_task(wiring.running(chosen, lambda step: None)) as hub,
             gathered(homeserver, hub.member.user_id, hub.db, tmp_path, rooms=ROOMS) as crowd,

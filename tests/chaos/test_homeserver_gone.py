@@ -30,7 +30,7 @@ async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path,
     await synapse.start()
     try:
         homeserver = await TestHomeserver.of(synapse)
-        chosen = settings(homeserver, tmp_path / "var", "patient")
+        chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
         async with in_own_task(wiring.running(chosen, lambda step: None)) as hub:
             user_id, share = hub.member.user_id, (COMMANDS - ROOMS) // OUTAGES
             async with gathered(homeserver, user_id, hub.db, tmp_path, rooms=ROOMS) as crowd:

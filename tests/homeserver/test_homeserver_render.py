@@ -190,13 +190,24 @@ def test_only_partners_bring_federation(tmp_path: Path) -> None:
 def test_the_policy_knows_the_hubs_and_the_partners(tmp_path: Path) -> None:
     alone = yaml.safe_load(render("embedded", values(tmp_path / "alone")).config.read_text())
     (policy,) = alone["modules"]
-    assert policy["config"] == {"hubs": ["@parcours:sante.example.fr"], "partners": []}
+    assert policy["config"] == {
+        "hubs": ["@parcours:sante.example.fr"],
+        "professionals": [],
+        "partners": [],
+    }
     assert alone["default_room_version"] == HOUSE_VERSION
 
     hubs = ("@parcours:sante.example.fr", "@parcours:ville.example.fr")
-    told = values(tmp_path / "among", federation_partners=("ville.example.fr",), hubs=hubs)
+    staff = ("@dr.roche:sante.example.fr",)
+    told = values(
+        tmp_path / "among", federation_partners=("ville.example.fr",), hubs=hubs, professionals=staff
+    )
     (policy,) = yaml.safe_load(render("embedded", told).config.read_text())["modules"]
-    assert policy["config"] == {"hubs": list(hubs), "partners": ["ville.example.fr"]}
+    assert policy["config"] == {
+        "hubs": list(hubs),
+        "professionals": list(staff),
+        "partners": ["ville.example.fr"],
+    }
 
 
 @pytest.mark.integration

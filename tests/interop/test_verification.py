@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -162,7 +161,7 @@ async def test_whom_nobody_can_call_is_declined(hub: TestHub, people: JsPeople) 
 async def test_a_restart_ends_what_was_open(
     homeserver: TestHomeserver, people: JsPeople, tmp_path: Path
 ) -> None:
-    chosen = settings(homeserver, tmp_path / "var", f"reprise-{secrets.token_hex(3)}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         hub = TestHub(running, homeserver, tmp_path)
         nadia = await enrolled(hub, people, "nadia")
