@@ -110,9 +110,9 @@ class Policy:
 
     async def _event(self, event: EventBase, state: StateMap[EventBase]) -> Rule | None:
         if event.type == "m.room.redaction":
-            erased = event.redacts or event.content.get("redacts")
-            lasting = {one.event_id for (kind, _), one in state.items() if kind in rules.LASTING}
-            return Rule.REDACTION if erased in lasting else None
+            erased = (event.redacts, event.content.get("redacts"))  # before and since room version 11
+            lasting = [one.event_id for (kind, _), one in state.items() if kind in rules.LASTING]
+            return Rule.REDACTION if any(event_id in lasting for event_id in erased) else None
         if not event.is_state():
             return None
         if event.type == "m.room.member":

@@ -237,8 +237,9 @@ async def test_what_protects_a_room_is_not_weakened_later(ward: Ward, maker: str
     assert refused(await change("m.room.guest_access"), Rule.GUESTS)
 
 
-async def test_what_protects_a_room_is_not_erased(ward: Ward) -> None:
-    room = await ward.doctor.room()
+@pytest.mark.parametrize("version", ["10", "11"])
+async def test_what_protects_a_room_is_not_erased(ward: Ward, version: str) -> None:
+    room = await ward.doctor.room(room_version=version)
     _, said = await ward.doctor.ask(
         "PUT", "rooms", room, "send", "m.room.encrypted", "1", algorithm="m.megolm"
     )
