@@ -36,6 +36,12 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9+/]{43}")
 LONG_POLL_MS = 30_000
 MOST_WITHHELD = 10_000  # remembered; anybody may send us such notices
 _REPLY_GRACE_SECONDS = 30.0
+STATE_AFTER = "org.matrix.msc4222.state_after"
+"""The state at the end of a timeline, where the server tells it (MSC4222; ``state_after`` in the standard).
+
+In a room whose history forks, as one on several servers does, ``state`` and the timeline's own state events
+may take somebody back to what they were before: the joined to "invited", the gone to "joined".
+"""
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,12 @@ async def sync(member: Member, since: str | None, *, wait: bool = True) -> Synce
     # For two minutes Synapse answers an equal first sync out of a cache: an account whose database was lost
     # would be shown a moment before the loss, and take what was said since for new. So no two are equal.
     timeout_ms = (LONG_POLL_MS if wait else 0) if since else secrets.randbelow(10_000)
-    query = {"filter": sync_filter, "timeout": str(timeout_ms), "set_presence": "offline"}
+    query = {
+        "filter": sync_filter,
+        "timeout": str(timeout_ms),
+        "set_presence": "offline",
+        "org.matrix.msc4222.use_state_after": "true",
+    }
     if since:
         query["since"] = since
     answer = await member.client.call(
@@ -379,10 +390,12 @@ def _take_in_room(member: Member, room_id: str, body: Mapping[str, Any], since: 
     newly_joined = before is None or before.membership != "join"
     timeline = dict_of(body.get("timeline"))
     events = [event for event in list_of(timeline.get("events")) if isinstance(event, dict)]
-    state = [event for event in list_of(dict_of(body.get("state")).get("events")) if isinstance(event, dict)]
+    told_after = STATE_AFTER in body
+    told = list_of(dict_of(body.get(STATE_AFTER if told_after else "state")).get("events"))
+    state = [event for event in told if isinstance(event, dict)]
     # The state that comes with a join is the whole of it.
     start = Room(room_id) if before is None or newly_joined else before
-    room = start.after_all([*state, *events])
+    room = start.after_all(state if told_after else [*state, *events])
     # A room that we are in and know nothing of, not even our own arrival, is one whose row was lost.
     newly_joined = newly_joined and member.user_id in room.members
     prev_batch = timeline.get("prev_batch")

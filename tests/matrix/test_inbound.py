@@ -20,6 +20,7 @@ from hub.matrix.account import Account, AccountFile
 from hub.matrix.backfill import fill_gaps
 from hub.matrix.client import Client, MatrixError
 from hub.matrix.inbound import (
+    STATE_AFTER,
     Received,
     Synced,
     Timeline,
@@ -174,8 +175,10 @@ rooms = st.fixed_dictionaries(
             {}, optional={"events": st.lists(raw_events | json_values, max_size=4)}
         )
         | json_values,
-        "state": st.fixed_dictionaries({}, optional={"events": st.lists(raw_events, max_size=3)})
-        | json_values,
+        **dict.fromkeys(
+            ("state", STATE_AFTER),
+            st.fixed_dictionaries({}, optional={"events": st.lists(raw_events, max_size=3)}) | json_values,
+        ),
     },
 )
 to_device = st.fixed_dictionaries(
@@ -284,6 +287,16 @@ async def test_a_gap_in_a_room_that_shut_us_out_holds_nothing_up(member: Member)
     gap = Timeline(Room(ROOM, members={HUB: "join"}), (said("here"),), gap_from="p")
     (filled,) = (await fill_gaps(member, Synced("s0", "s1", timelines=(gap,)))).timelines
     assert filled.events == (said("here"),)
+
+
+async def test_the_state_after_a_timeline_is_the_state(member: Member) -> None:
+    """Where history forked, an event told later may be the older one: it takes nobody back."""
+    after = {"events": [member_event("join"), member_event("join", NURSE)]}
+    timeline = {"events": [member_event("join", NURSE), member_event("invite", NURSE)]}
+    body = {STATE_AFTER: after, "timeline": timeline}
+    with answering(member, {"next_batch": "s1", "rooms": {"join": {ROOM: body}}}):
+        (told,) = (await sync(member, None)).timelines
+    assert told.room.members == {HUB: "join", NURSE: "join"}
 
 
 async def test_the_state_beside_a_timeline_is_taken_in(member: Member) -> None:
