@@ -12,7 +12,8 @@ import typer
 
 from hub import ready, wiring
 from hub.care.directory import service as directory
-from hub.care.directory.model import Role
+from hub.care.directory.model import Role, UserId
+from hub.care.directory.model import user_id as parse_user_id
 from hub.cli.app import Config, Data, cli, group, run, say, settings_of, tell
 from hub.config import Settings
 from hub.delivery.relay import now
@@ -28,11 +29,6 @@ cli.add_typer(account_cli, name="account")
 ROLES = [role.value for role in Role if role is not Role.UNKNOWN]
 
 
-@account_cli.callback()
-def account() -> None:
-    """Keeps ``create`` a command of its own while it is the only one."""
-
-
 @account_cli.command("create", help=say("cli.account.create"))
 def create(
     name: Annotated[str, typer.Argument(help=say("cli.argument.name"), metavar="NAME")],
@@ -46,11 +42,10 @@ def create(
     """Make an account on the homeserver and enrol its owner."""
     if not re.fullmatch(r"[a-z0-9._=/+-]{1,200}", name):
         raise OperatorError("account.bad_name", typed=name, status=2)
-    if role not in ROLES:
-        raise OperatorError("account.bad_role", typed=role, roles=ROLES, status=2)
+    given = _role(role)
     settings = settings_of(config, data)
     setup_logging(settings.log)
-    run(_create(settings, name, Role(role), display_name))
+    run(_create(settings, name, given, display_name))
 
 
 async def _create(settings: Settings, name: str, role: Role, display_name: str | None) -> None:
@@ -74,6 +69,41 @@ async def _publish(settings: Settings, master: Master) -> None:
     if account is not None and account.access_token:
         async with wiring.database(settings, master) as db:
             await wiring.published_roles(account, db).publish()
+
+
+@account_cli.command("enrol", help=say("cli.account.enrol"))
+def enrol(
+    user_id: Annotated[str, typer.Argument(help=say("cli.argument.user_id"), metavar="@NAME:SERVER")],
+    role: Annotated[str, typer.Option("--role", help=say("cli.option.role"), metavar="|".join(ROLES))],
+    display_name: Annotated[
+        str | None, typer.Option("--display-name", help=say("cli.option.display_name"), metavar="TEXT")
+    ] = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Enrol somebody who has an account already, on this server or on a partner's."""
+    try:
+        person = parse_user_id(user_id)
+    except ValueError:
+        raise OperatorError("account.bad_user_id", typed=user_id, status=2) from None
+    given = _role(role)
+    settings = settings_of(config, data)
+    setup_logging(settings.log)
+    run(_enrol(settings, person, given, display_name))
+
+
+async def _enrol(settings: Settings, person: UserId, role: Role, display_name: str | None) -> None:
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    master = wiring.master_key(settings.data)
+    async with wiring.database(settings, master) as db, db.transaction() as tx:
+        await directory.enrol(tx, person, role, display_name, now())
+    tell("account.enrolled", user_id=person, role=role)
+
+
+def _role(typed: str) -> Role:
+    if typed not in ROLES:
+        raise OperatorError("account.bad_role", typed=typed, roles=ROLES, status=2)
+    return Role(typed)
 
 
 def _homeserver(settings: Settings) -> wiring.Homeserver:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 
 from tests.support.command_line import START_SECONDS, nothing_left, on, surroundings, up
 from tests.support.synapse import TestHomeserver, call, free_port, login
@@ -78,12 +79,70 @@ async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_pat
         token = await login(second.ready["homeserver"], claire["user_id"], claire["password"])
         create_room = f"{second.ready['homeserver']}/_matrix/client/v3/createRoom"
         assert (await call("POST", create_room, token=token, json={}))[0] == 200  # as only professionals may
+        elsewhere = "@luc.petit:ville.example"
+        await told("account", "enrol", elsewhere, "--role", "professional", "--data", str(data))
+        wrong = await told("account", "enrol", "luc", "--role", "professional", "--data", str(data), status=2)
+        assert "luc" in wrong
         taken = await told("account", "create", "claire", "--role", "patient", "--data", str(data), status=1)
         assert "claire" in taken
         second.process.send_signal(signal.SIGTERM)
         assert await second.ended() == 0
     await nothing_left(data)
     assert "embarqué" in await told("doctor", "--data", str(data))
+
+
+async def test_a_hospital_and_a_practice_come_up_together_and_the_hospital_alone_again(
+    tmp_path: Path,
+) -> None:
+    data, port = tmp_path / "var", free_port()
+    options = ("--base-port", str(port), "--demo")
+    async with up(data, *options, "--federated") as running:
+        ready, practice = running.ready, running.ready["practice"]
+        assert practice == {
+            "homeserver": f"http://127.0.0.1:{port + 2}",
+            "server_name": "cabinet.localhost",
+        }
+        async with aiohttp.ClientSession() as session:
+            for url in (ready["homeserver"], practice["homeserver"]):
+                async with session.get(f"{url}/_matrix/client/versions") as answer:
+                    assert answer.status == 200
+                async with session.get(f"{url}/_matrix/federation/v1/version") as answer:
+                    assert answer.status == 404  # partners come by TLS
+        accounts = json.loads(Path(ready["accounts"]).read_text())
+        doctor = next(one for one in accounts if one["user_id"].endswith(":cabinet.localhost"))
+        said = "\n".join(running.lines)
+        assert (
+            doctor["password"] in said[said.index(practice["homeserver"]) :]
+        )  # where she signs in, then as whom
+
+        for folder, partner in (("homeserver", "cabinet.localhost"), ("practice", ready["server_name"])):
+            config = yaml.safe_load((data / folder / "homeserver.yaml").read_text())
+            assert config["federation_domain_whitelist"] == [partner]
+            assert "federation_verify_certificates" not in config  # on, unless said otherwise
+            assert {address for one in config["listeners"] for address in one["bind_addresses"]} == {
+                "127.0.0.1"
+            }
+            assert stat.S_IMODE((data / folder / "tls" / "key.pem").stat().st_mode) == 0o600
+
+        played = await told("demo", "--data", str(data))
+        assert doctor["user_id"] in played
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+    await nothing_left(data)
+
+    async with up(data, *options) as alone:
+        assert alone.ready == {name: value for name, value in ready.items() if name != "practice"}
+        assert doctor in json.loads(Path(ready["accounts"]).read_text())
+        assert doctor["password"] not in "\n".join(alone.lines)
+        alone.process.send_signal(signal.SIGINT)
+        assert await alone.ended() == 0
+
+
+async def test_a_configured_homeserver_is_not_federated_from_here(
+    tmp_path: Path, homeserver: TestHomeserver
+) -> None:
+    env = on(homeserver, tmp_path, "ailleurs")
+    assert homeserver.url in await refused(tmp_path / "var", "--federated", env=env)
 
 
 @pytest.mark.chaos

@@ -178,8 +178,9 @@ def test_only_partners_bring_federation(tmp_path: Path) -> None:
     alone = yaml.safe_load(render("embedded", values(tmp_path / "alone")).config.read_text())
     assert alone["federation_domain_whitelist"] == []
     assert alone["federation_whitelist_endpoint_enabled"] is True
-    assert alone["listeners"][0]["resources"] == [{"names": ["client"]}]
+    assert [listener["resources"] for listener in alone["listeners"]] == [[{"names": ["client"]}]]
     assert alone["serve_server_wellknown"] is False
+    assert not {"tls_certificate_path", "federation_custom_ca_list", "https_proxy"} & alone.keys()
 
     among = yaml.safe_load(render("workers", region_values(tmp_path / "among")).config.read_text())
     assert among["federation_domain_whitelist"] == ["ville.example.fr"]

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.synapse import TestHomeserver
 
@@ -31,11 +32,11 @@ class Up:
     """Set once it has said READY, or ended."""
 
     @property
-    def ready(self) -> dict[str, str]:
+    def ready(self) -> dict[str, Any]:
         """What follows READY."""
         lines = [line for line in self.lines if line.startswith("READY ")]
         assert lines, "\n".join(self.lines)
-        found: dict[str, str] = json.loads(lines[0].removeprefix("READY "))
+        found: dict[str, Any] = json.loads(lines[0].removeprefix("READY "))
         return found
 
     async def says(self, words: str, *, since: int = 0) -> None:
