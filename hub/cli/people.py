@@ -98,6 +98,7 @@ async def _enrol(settings: Settings, person: UserId, role: Role, display_name: s
     async with wiring.database(settings, master) as db, db.transaction() as tx:
         await directory.enrol(tx, person, role, display_name, now())
     tell("account.enrolled", user_id=person, role=role)
+    await _publish(settings, master)
 
 
 def _role(typed: str) -> Role:

@@ -12,10 +12,10 @@ What lives here
     ``child.py``     a Synapse process born, answering, ended; ``pidfile.py`` what an earlier start left;
                      ``_launch.py`` the few lines that make the child die with the hub
 
-May import ``hub.errors``, ``hub.observe``, Jinja2, signedjson, trustme, aiohttp's client. Never Synapse itself:
-it is another process, and its import installs another event loop. ``policy.py`` lives in that process: nothing
-imports it, and it imports nothing of ours but the rules and the catalogues. Nothing here imports nio: that is
-``hub.matrix``.
+May import ``hub.errors``, ``hub.observe``, Jinja2, signedjson, trustme, aiohttp's client. Never Synapse
+itself: it is another process, and its import installs another event loop. ``policy.py`` lives in that
+process: nothing imports it, and it imports nothing of ours but the rules and the catalogues. Nothing here
+imports nio: that is ``hub.matrix``.
 
 To change a setting: edit the template that holds it in ``homeserver-config/`` and write the reason beside it;
 what all installations share stands once, in ``homeserver-config/shared/``.

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from hub.homeserver.federated import PRACTICE
+from hub.locale import Language, translate
 from tests.support.federation import OUTSIDER, Federation
 from tests.support.synapse import TestHomeserver, call, login
 
@@ -75,12 +76,12 @@ class Account:
 async def test_only_partners_get_anywhere(federation: Federation, where: str, gets_there: bool) -> None:
     server: TestHomeserver = getattr(federation, where)
     them, us = await asyncio.gather(Account.on(server), Account.on(federation.hospital))
-    open_room = await us.room(preset="public_chat")
+    room = await us.room()
     device_id = federation.hub.member.account.device_id
 
     assert await them.invites(federation.hub_id, await them.room()) is gets_there
-    assert await them.joins(open_room, federation.hospital) is gets_there
-    assert await us.invites(them.user_id, await us.room()) is gets_there
+    assert await us.invites(them.user_id, room) is gets_there
+    assert await them.joins(room, federation.hospital) is gets_there
     assert await them.finds_keys_of(federation.hub_id) is gets_there
     assert await them.claims_key_of(federation.hub_id, device_id) is gets_there
     assert await us.finds_keys_of(them.user_id) is gets_there
@@ -90,10 +91,11 @@ async def test_only_partners_get_anywhere(federation: Federation, where: str, ge
 async def test_it_is_the_list_that_refuses(federation: Federation) -> None:
     """In both directions, and not a link that is down."""
     outsider, us = await asyncio.gather(Account.on(federation.outsider), Account.on(federation.hospital))
-    for inviter, invited in ((outsider, federation.hub_id), (us, outsider.user_id)):
+    ours = translate(Language.FR, "policy.server")
+    for inviter, invited, said in ((outsider, federation.hub_id, OUTSIDER), (us, outsider.user_id, ours)):
         status, refusal = await inviter.ask("POST", "createRoom", {"invite": [invited]})
         assert (status, refusal["errcode"]) == (403, "M_FORBIDDEN")
-        assert OUTSIDER in refusal["error"]
+        assert said in refusal["error"]
 
 
 @asynccontextmanager

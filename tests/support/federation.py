@@ -45,6 +45,7 @@ class Federation:
         """Introduce somebody to the hub, from whichever server."""
         async with self.hub.db.transaction() as tx:
             await directory.enrol(tx, user_id, role, user_id[1:].partition("-")[0].capitalize(), now())
+        await self.hub.roles.publish()
 
     @asynccontextmanager
     async def cut(self) -> AsyncIterator[None]:
