@@ -200,10 +200,19 @@ class Policy:
             or not self._api.is_mine(event.state_key)
         ):
             return None
-        # Whoever is in the room, as far as this server is in it itself.
-        state = await self._api.get_room_state(event.room_id, [("m.room.member", None)])
-        present = _members(state, "join", "invite")
+        present = await self._present(event.room_id)
         return await self._invitation(await self._people(), event.sender, event.state_key, present)
+
+    async def _present(self, room_id: str) -> list[str]:
+        """Whoever is in a partner's room, as far as this server is in it itself.
+
+        Just after one of our people came in, Synapse fetches the members and asks us about each: to wait for
+        them here would be to wait for ourselves. Who meets whom is looked at again as somebody comes in.
+        """
+        if await self._api._store.is_partial_state_room(room_id):  # type: ignore[misc, call-arg, arg-type]
+            return []
+        state = await self._api.get_room_state(room_id, [("m.room.member", None)])
+        return _members(state, "join", "invite")
 
     def _foreign(self, event: EventBase) -> Rule | None:
         """What can be said of a partner's event by itself."""

@@ -56,6 +56,15 @@ class Api:
     notes: dict[tuple[str, str], Mapping[str, Any]]
     members: list[EventBase] = field(default_factory=list)
     server_name: str = HERE
+    coming_in: bool = False
+    """Whether Synapse is still fetching the members."""
+
+    @property
+    def _store(self) -> Api:
+        return self
+
+    async def is_partial_state_room(self, room_id: str) -> bool:
+        return self.coming_in
 
     @property
     def account_data_manager(self) -> Api:
@@ -71,6 +80,7 @@ class Api:
     async def get_room_state(
         self, room_id: str, filter_: Iterable[tuple[str, str | None]]
     ) -> dict[tuple[str, str], EventBase]:
+        assert not self.coming_in, "Synapse would wait for the members, and for us"
         assert list(filter_) == [("m.room.member", None)]
         return {("m.room.member", str(one.state_key)): one for one in self.members}
 
@@ -235,3 +245,10 @@ async def test_who_of_a_partner_comes_into_our_rooms(
 def test_a_configuration_that_is_not_understood_ends_the_start(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Policy.parse_config(config)
+
+
+async def test_members_that_are_still_being_fetched_are_not_waited_for(policy: Policy, api: Api) -> None:
+    """Synapse asks about each of them as it fetches them: to wait would be to wait for ourselves."""
+    api.coming_in = True
+    invitation = member(LISTED, "invite", DOCTOR)
+    assert await policy.check_event_for_spam(invitation) == "NOT_SPAM"
