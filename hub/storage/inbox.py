@@ -55,7 +55,7 @@ class Inbox:
         acted upon, and neither may stop the others.
         """
         while True:
-            found = await self._connection.execute(_NEXT, {"account": account, "now": now, "limit": 1})
+            found = await self._connection.execute(_NEXT, _QUEUE.at(now, account, 1))
             row = found.first()
             if row is None:
                 return None

@@ -77,7 +77,7 @@ class Outbox:
 
         On the way, rows whose key was erased are closed, and rows that were altered are parked.
         """
-        rows = await self._connection.execute(_QUEUE.due, {"account": account, "now": now, "limit": limit})
+        rows = await self._connection.execute(_QUEUE.due, _QUEUE.at(now, account, limit))
         due = []
         for row in rows:
             try:

@@ -6,7 +6,7 @@ while that one is backing off: an answer must not overtake its question. A parke
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -31,6 +32,9 @@ from hub.storage.rows import Parked
 from hub.storage.tables import Moment, data_keys
 
 log = Log(__name__)
+
+LONGEST_WAIT = timedelta(minutes=5)
+"""Nobody backs off for longer: a row that is to wait longer was written before the clock was set back."""
 
 
 class Queue:
@@ -48,15 +52,16 @@ class Queue:
             earlier.c.state == new,
             earlier.c.id < row.id,
         )
+        now, beyond = (bindparam(name, type_=Moment) for name in ("now", "beyond"))
         key = and_(data_keys.c.scope == row.room_id, LIVING)
         self.due: Select[*tuple[object, ...]] = (
             select(table, data_keys.c.id.label("key_id"), data_keys.c.wrapped)
             .select_from(table.outerjoin(data_keys, key))
-            .where(mine, row.state == new, row.next_at <= bindparam("now", type_=Moment), ~blocked)
+            .where(mine, row.state == new, or_(row.next_at <= now, row.next_at > beyond), ~blocked)
             .order_by(row.id)
             .limit(bindparam("limit", type_=Integer))
         )
-        """What is due at ``now``: oldest first, at most one row a room, each with its room's living key."""
+        """What :meth:`at` names is due: oldest first, at most one row a room, each with its room's key."""
         self._retry = (
             update(table)
             .where(row.id == bindparam("of"))
@@ -103,6 +108,11 @@ class Queue:
             .order_by(row.id)
         )
         self._depth = select(func.count()).select_from(table).where(mine, row.state == new)
+
+    @staticmethod
+    def at(now: datetime, account: str, limit: int) -> dict[str, object]:
+        """The parameters of :attr:`due`."""
+        return {"account": account, "now": now, "beyond": now + LONGEST_WAIT, "limit": limit}
 
     async def retry(self, connection: AsyncConnection, row: int, next_at: datetime, reference: str) -> None:
         await connection.execute(self._retry, {"of": row, "next_at": next_at, "reference": reference})
