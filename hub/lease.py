@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -115,17 +116,24 @@ async def living(db: Database, account: str) -> bool:
 
 
 async def renewed(db: Database, account: str, holder: Holder) -> None:
-    """Renew until cancelled. Raises OperatorError ``lease.lost`` when another may speak for the account."""
-    until = now() + LASTS
+    """Renew until cancelled. Raises OperatorError ``lease.lost`` when another speaks for the account; when
+    the database is away for so long that one could, what it said of itself.
+
+    Nobody takes over by a file that we cannot write to: its disk is full for both, or both see it again.
+    """
+    until = time.monotonic() + LASTS.total_seconds()  # the wall clock may be set meanwhile
     while True:
         await asyncio.sleep(RENEWED_EVERY_SECONDS)
         try:
             async with asyncio.timeout(RENEWED_EVERY_SECONDS), db.transaction() as tx:
                 kept = await tx.leases.acquire(account, str(holder), now(), now() + LASTS)
         except (OperatorError, TimeoutError) as failed:
-            log.error("lease.not_renewed", reason=type(failed).__name__)
-            kept = now() < until  # a database that is away for a moment takes nothing from us
+            log.error("lease.not_renewed", reason=getattr(failed, "code", "database.busy"))
+            if db.shared and time.monotonic() >= until:
+                if isinstance(failed, OperatorError):
+                    raise
+                raise OperatorError("database.busy", database=db.place) from failed
         else:
-            until = now() + LASTS if kept else until
-        if not kept:
-            raise OperatorError("lease.lost", account=account)
+            if not kept:
+                raise OperatorError("lease.lost", account=account)
+            until = time.monotonic() + LASTS.total_seconds()

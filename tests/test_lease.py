@@ -6,14 +6,17 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
+import time_machine
 
 from hub import lease
 from hub.delivery.relay import now
 from hub.errors import OperatorError
 from hub.lease import Holder
 from hub.storage.engine import Database
+from tests.support.databases import Backend
 
 ACCOUNT = "@hub:x"
 
@@ -90,3 +93,44 @@ async def test_a_process_that_slept_through_its_lease_writes_nothing_more(databa
             position = await tx.sync.load(ACCOUNT)
     assert position is not None
     assert position.next_batch == "ours"
+
+
+def away(*_: object) -> None:
+    raise OperatorError("database.full")
+
+
+async def test_a_clock_that_jumps_while_the_database_is_away_takes_nothing_from_us(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEWED_EVERY_SECONDS", 0.01)
+    async with lease.held(database, ACCOUNT, os.getpid()) as holder:
+        renewing = asyncio.create_task(lease.renewed(database, ACCOUNT, holder))
+        await asyncio.sleep(0)  # it has begun
+        with monkeypatch.context() as outage, time_machine.travel(now() + timedelta(hours=5), tick=True):
+            outage.setattr(database, "transaction", away)
+            done, _ = await asyncio.wait([renewing], timeout=0.5)
+            assert not done
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def test_a_full_disk_ends_the_hub_only_where_another_machine_could_take_over(
+    database: Database, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEWED_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "LASTS", timedelta(seconds=0.2))
+    async with lease.held(database, ACCOUNT, os.getpid()) as holder:
+        renewing = asyncio.create_task(lease.renewed(database, ACCOUNT, holder))
+        with monkeypatch.context() as outage:
+            outage.setattr(database, "transaction", away)
+            done, _ = await asyncio.wait([renewing], timeout=1)
+        if backend.name == "sqlite":
+            await asyncio.sleep(0.1)
+            assert not renewing.done()
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+        else:
+            assert done
+            failed = renewing.exception()
+            assert isinstance(failed, OperatorError)
+            assert failed.code == "database.full"  # and not that another hub has it

@@ -62,6 +62,16 @@ class Database:
             raise OperatorError("database.url")
         return cls(parsed, _ENGINES[parsed.drivername](parsed), vault)
 
+    @property
+    def place(self) -> str:
+        """Which database, as the operator knows it."""
+        return place(self._url)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines can write to it while we cannot."""
+        return not self._is_sqlite
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """Commit on a clean exit; roll back, leaving nothing, on any exception.
