@@ -17,9 +17,10 @@ from rich.table import Table
 
 from hub import ready, wiring
 from hub.cli.app import Config, Data, cli, console, run, say, settings_of, step, tell, warn
+from hub.cli.troubles import Troubles
 from hub.config import Settings
 from hub.matrix.account import AccountFile
-from hub.observe import setup_logging, setup_reports
+from hub.observe import errors_heard, setup_logging, setup_reports
 from hub.terminal import cast
 from hub.web import serve
 
@@ -72,6 +73,7 @@ async def serve_hub(
             people = await wiring.enrol_cast(hub, accounts)
         elif not accounts.exists():
             cast.write(accounts, people)
+        troubles = Troubles({"database": hub.db.place, "path": hub.member.client.store_path})
         async with serve(settings, hub.metrics, lambda: wiring.health(hub)) as web:
             practice = ready.Practice(hub.practice.url, hub.practice.server_name) if hub.practice else None
             announcement = ready.Ready(
@@ -82,7 +84,7 @@ async def serve_hub(
                 str(accounts),
                 practice,
             )
-            with ready.announced(settings.data, announcement):
+            with ready.announced(settings.data, announcement), errors_heard(troubles):
                 on_ready(hub, announcement, people)
                 try:
                     await asyncio.Event().wait()

@@ -10,8 +10,8 @@ Sentry). Imports ``hub.errors`` and ``hub.config`` only; everybody may import th
 is one line in ``logs.Fields``; a new metric is one field of ``metrics.Metrics``.
 """
 
-from hub.observe.logs import Log, setup_logging
+from hub.observe.logs import Log, errors_heard, setup_logging
 from hub.observe.metrics import Metrics
 from hub.observe.reports import report, setup_reports
 
-__all__ = ["Log", "Metrics", "report", "setup_logging", "setup_reports"]
+__all__ = ["Log", "Metrics", "errors_heard", "report", "setup_logging", "setup_reports"]

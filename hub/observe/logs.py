@@ -16,7 +16,8 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -107,6 +108,28 @@ def setup_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     sys.excepthook = _uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_value)
     sys.unraisablehook = lambda args: _log_uncaught(args.exc_value)
+
+
+@contextmanager
+def errors_heard(hear: Callable[[str], None]) -> Iterator[None]:
+    """Give ``hear`` the reason of each error that we log in this block, for whoever puts it into words."""
+    handler = _Ear(hear)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reason = getattr(record, "fields", {}).get("reason") if _is_ours(record) else None
+        if isinstance(reason, str) and is_code(reason):
+            self._hear(reason)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -39,11 +39,14 @@ class Up:
         found: dict[str, Any] = json.loads(lines[0].removeprefix("READY "))
         return found
 
-    async def says(self, words: str, *, since: int = 0) -> None:
-        """Wait for a line with these words, among those behind the first ``since``."""
-        async with asyncio.timeout(START_SECONDS):
-            while not any(words in line for line in self.lines[since:]):
-                await asyncio.sleep(0.05)
+    async def says(self, *words: str) -> None:
+        """Wait for a line with one of these."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not any(word in line for word in words for line in self.lines):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError("\n".join(self.lines)) from None
 
     async def ended(self) -> int:
         """Its exit status, once it has ended by itself."""

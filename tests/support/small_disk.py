@@ -37,8 +37,6 @@ class Disk(Protocol):
     """A disk that a hub's data folder lies on."""
 
     kind: str
-    sentence: str
-    """What the hub says of it begins so."""
     command: Sequence[str]
     """What a process is started through, to see it."""
     folder: Path
@@ -59,7 +57,6 @@ class Mounted:
     folder: Path
     _seen_from_here: Path
     kind: str = "full file system"
-    sentence: str = "Il n’y a plus de place"
 
     @property
     def _filler(self) -> Path:
@@ -84,7 +81,6 @@ class Quota:
     folder: Path
     command: Sequence[str] = ()
     kind: str = "quota"
-    sentence: str = "a refusé une lecture ou une écriture"
 
     def fill(self, pid: int) -> None:
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
