@@ -36,6 +36,8 @@ def signed_by(content: Mapping[str, Any], user_id: str, key: str, key_name: str 
     """
     try:
         signature = content["signatures"][user_id][f"ed25519:{key_name or key}"]
+        if not isinstance(signature, str) or not isinstance(key, str):
+            return False
         VerifyKey(decode_base64(key)).verify(_to_sign(content), decode_base64(signature))
     except (KeyError, TypeError, ValueError, BadSignatureError, RecursionError):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from typing import Any
 
@@ -190,3 +191,18 @@ def test_only_one_verdict_counts(verdict: Verdict) -> None:
     from hub.intake.answers import UNTRUSTED
 
     assert (verdict in UNTRUSTED) == (verdict is not Verdict.TRUSTED)
+
+
+@pytest.mark.parametrize("broken", [1, None, [], {}, "é", "\ud800"])
+def test_a_signature_or_a_key_that_is_no_text_is_none(broken: Any) -> None:
+    """From any homeserver of the federation, for any of its users: it must not stop our sync."""
+    answer = Keys().published()
+    for kind in ("self_signing_keys", "device_keys"):
+        spoilt = copy.deepcopy(answer)
+        of = spoilt[kind][ALICE] if kind == "self_signing_keys" else spoilt[kind][ALICE][PHONE]
+        of["signatures"][ALICE] = dict.fromkeys(of["signatures"][ALICE], broken)
+        device = phone_in(spoilt)
+        assert device is None or not device.cross_signed
+    spoilt = copy.deepcopy(answer)
+    spoilt["device_keys"][ALICE][PHONE]["keys"][f"ed25519:{PHONE}"] = broken
+    assert phone_in(spoilt) is None
