@@ -2,6 +2,7 @@
 
 What lives here, in the order a message meets it:
 
+    wire.py           JSON from others, made fit to be walked through and written down
     client.py         one device of one account: HTTP without tokens in URLs, the Olm machine, key upload
     olm.py            matrix-nio's Olm machine, put right where it loses or leaks keys
     account.py        the secrets of a device at rest (token, password, seeds), in one sealed file

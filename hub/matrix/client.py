@@ -21,6 +21,7 @@ from peewee import PeeweeException
 
 from hub.errors import OperatorError
 from hub.matrix.olm import HubOlm
+from hub.matrix.wire import parsed
 from hub.observe import Log
 
 log = Log(__name__)
@@ -29,22 +30,28 @@ JsonObject = dict[str, Any]
 
 CLIENT_API = "/_matrix/client/v3"
 REQUEST_SECONDS = 60.0
+LONGEST_DELAY_MS = 300_000  # whatever the server, or a proxy before it, asks for
 ONE_TIME_KEYS_LOW = 25  # refill at half of what vodozemac holds, before anybody finds the pool empty
 
 
 class MatrixError(Exception):
     """The homeserver refused. ``errcode`` is Matrix' own (``M_FORBIDDEN``), ``retry_after`` in seconds,
-    ``session`` that of a user-interactive authentication which the server asks for, ``soft_logout`` whether
-    the device of an unknown token is still there."""
+    five minutes at most, ``session`` that of a user-interactive authentication which the server asks for,
+    ``soft_logout`` whether the device of an unknown token is still there."""
 
     def __init__(self, status: int, answer: JsonObject) -> None:
         self.status = status
         self.errcode = str(answer.get("errcode", "M_UNKNOWN"))
-        delay = answer.get("retry_after_ms")
-        self.retry_after = delay / 1000 if isinstance(delay, int | float) else None
+        self.retry_after = _seconds(answer.get("retry_after_ms"))
         self.session = answer.get("session")
         self.soft_logout = answer.get("soft_logout") is True
         super().__init__(f"{status} {self.errcode}")
+
+
+def _seconds(delay: object) -> float | None:
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not delay >= 0:
+        return None
+    return min(delay, LONGEST_DELAY_MS) / 1000
 
 
 class Unreachable(Exception):
@@ -122,7 +129,7 @@ class Client(AsyncClient):
         try:
             response = await self.send(method, url_path, body, headers, None, timeout)
             async with response:
-                answer = await response.json(content_type=None)
+                answer = parsed(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as fault:
             raise Unreachable(type(fault).__name__) from fault
         if not isinstance(answer, dict):

@@ -24,6 +24,7 @@ from hub.errors import OperatorError
 from hub.matrix.client import JsonObject, Unreachable, path
 from hub.matrix.rooms import MEGOLM, Room
 from hub.matrix.trust import UNPROVEN, Verdict
+from hub.matrix.wire import parsed
 from hub.observe import Log, report
 
 if TYPE_CHECKING:
@@ -297,8 +298,8 @@ def _decrypted(
     for session in sessions:
         try:
             plaintext, message_index = session.decrypt(ciphertext)
-            inner = json.loads(plaintext)
-        except (ValueError, RecursionError):
+            inner = parsed(plaintext)
+        except ValueError:
             continue
         # Megolm says nothing about the room: without this check a message could be replayed into another one.
         if not isinstance(inner, dict) or inner.get("room_id") != room_id:

@@ -55,6 +55,6 @@ async def test_a_clock_that_jumps(
         assert tally.commands == COMMANDS
         await crowd.check_books(hub.db)
         async with hub.db.transaction() as tx:
-            holder = await tx.leases.holder(hub.member.user_id)
-        assert holder is not None
-        assert not Holder.parse(holder).dead
+            found = await tx.leases.find(hub.member.user_id)
+        assert found is not None
+        assert not Holder.parse(found.holder).dead
