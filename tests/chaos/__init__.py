@@ -7,7 +7,7 @@
     test_full_disk.py        no room left on the disk, or a quota reached, while the hub runs
     test_clock.py            the clock jumps by hours, both ways
     test_hostile.py          thousands of malformed, forged and replayed events, to-device messages, keys
-    test_lost.py             the key store is lost; a room without encryption
+    test_lost.py             the key store is lost, the token runs out
 
     crowd.py      people who talk meanwhile, and the judgement: each command answered once, in order
     malice.py     what a hostile member or homeserver may send, by seed
