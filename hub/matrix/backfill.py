@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hub.matrix.client import MatrixError, Unreachable, path
-from hub.matrix.inbound import Synced, Timeline, is_arrival, list_of
+from hub.matrix.inbound import Synced, Timeline, dict_of, is_arrival, list_of
 from hub.matrix.rooms import Room
 from hub.observe import Log
 
@@ -110,8 +110,15 @@ async def _missing(member: Member, timeline: Timeline, gap_from: str) -> list[Ma
             break
         chunk = [event for event in list_of(page.get("chunk")) if isinstance(event, dict)]
         found += chunk
-        arrived = timeline.newly_joined and any(is_arrival(member, event) for event in chunk)
+        arrived = timeline.newly_joined and any(_begins_our_stay(member, event) for event in chunk)
         following = page.get("end")
         at = following if isinstance(following, str) and following != at and not arrived else None
     log.info("sync.gap_filled", room=timeline.room.room_id, count=len(found))
     return found[::-1]
+
+
+def _begins_our_stay(member: Member, event: Mapping[str, Any]) -> bool:
+    """Our invitation, or a join that no invitation came before; a join after one, or a new name, is later."""
+    before = dict_of(dict_of(event.get("unsigned")).get("prev_content")).get("membership")
+    invited = dict_of(event.get("content")).get("membership") == "invite"
+    return is_arrival(member, event) and (invited or before not in ("invite", "join"))

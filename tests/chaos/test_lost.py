@@ -15,10 +15,9 @@ from hub.config import Settings
 from hub.homeserver.embedded import EmbeddedHomeserver
 from hub.intake import ledger
 from hub.terminal.person import Person, replies_to
-from tests.chaos import scale
 from tests.chaos.tally import Tally
 from tests.support.hub import TestHub, body, in_own_task, settings
-from tests.support.synapse import TestHomeserver, free_port
+from tests.support.synapse import HUBS, SERVER_NAME, TestHomeserver, free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
@@ -35,7 +34,7 @@ async def test_a_lost_key_store_makes_a_new_device_and_says_what_it_could_not_re
     tmp_path: Path, homeserver: TestHomeserver, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "KEY_GRACE", timedelta(seconds=0.5))
-    chosen = settings(homeserver, tmp_path / "var", f"perdu-{scale.SEED}")
+    chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with start(chosen) as running:
         hub = TestHub(running, homeserver, tmp_path / "people")
         person = await hub.person("fidele")
@@ -60,13 +59,11 @@ async def test_a_lost_key_store_makes_a_new_device_and_says_what_it_could_not_re
 
 async def test_a_token_that_ran_out_is_replaced_and_the_device_stays(tmp_path: Path, tally: Tally) -> None:
     """A soft logout: the homeserver asks for the password again, and keeps the device and its keys."""
-    synapse = EmbeddedHomeserver(tmp_path / "synapse", free_port(), "hub.localhost")
+    synapse = EmbeddedHomeserver(tmp_path / "synapse", free_port(), SERVER_NAME, hubs=HUBS)
     await synapse.start()
     try:
-        homeserver = TestHomeserver(
-            synapse.url, synapse.server_name, synapse.registration_secret, synapse.log
-        )
-        chosen = settings(homeserver, tmp_path / "var", "jeton")
+        homeserver = await TestHomeserver.of(synapse)
+        chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
         async with start(chosen) as running:
             hub = TestHub(running, homeserver, tmp_path / "people")
             person = await hub.person("fidele")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -297,6 +298,28 @@ async def test_the_state_after_a_timeline_is_the_state(member: Member) -> None:
     with answering(member, {"next_batch": "s1", "rooms": {"join": {ROOM: body}}}):
         (told,) = (await sync(member, None)).timelines
     assert told.room.members == {HUB: "join", NURSE: "join"}
+
+
+async def test_a_gap_is_filled_up_to_the_invitation_however_many_pages_lie_between(member: Member) -> None:
+    after_invitation = {"prev_content": {"membership": "invite"}}
+    pages = {
+        "p": {"chunk": [said("3"), {**member_event("join"), "unsigned": after_invitation}], "end": "q"},
+        "q": {"chunk": [said("2"), said("1"), member_event("invite"), said("0")], "end": "r"},
+    }
+
+    async def page(method: str, url: str, *_: object, **__: object) -> object:
+        return pages[parse_qs(urlsplit(url).query)["from"][0]]
+
+    member.client.call = page  # type: ignore[method-assign, assignment]
+    room = Room(ROOM, members={HUB: "join"})
+    gap = Timeline(room, (said("4"),), newly_joined=True, gap_from="p")
+    (filled,) = (await fill_gaps(member, Synced("s0", "s1", timelines=(gap,)))).timelines
+    heard = [
+        event["content"]["body"]
+        for event in _since_invitation(member, filled)
+        if event["type"] == "m.room.message"
+    ]
+    assert heard == ["1", "2", "3", "4"]
 
 
 async def test_the_state_beside_a_timeline_is_taken_in(member: Member) -> None:
