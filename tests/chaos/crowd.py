@@ -85,6 +85,15 @@ class Crowd:
         for text in texts:
             await conversation.say(text)
 
+    async def has_said(self, more: int) -> None:
+        """Wait until they have said so many more commands."""
+        wanted = self._said() + more
+        while self._said() < wanted:
+            await asyncio.sleep(0.01)
+
+    def _said(self) -> int:
+        return sum(len(conversation.said) for conversation in self.conversations)
+
     async def wait_for_the_last_answers(self) -> None:
         """A last command in each room, until its answer is there: what comes before it has come by then."""
         for conversation in self.conversations:

@@ -21,7 +21,7 @@ from tests.support.synapse import TestHomeserver
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
-COMMANDS = scale.COMMANDS // 2
+COMMANDS = 3 * scale.COMMANDS // 10
 ROOMS = 5
 SHARE = 0.1
 PATIENCE_SECONDS = 1.5

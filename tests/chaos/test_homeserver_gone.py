@@ -37,7 +37,7 @@ async def test_a_homeserver_that_comes_and_goes_costs_no_command(tmp_path: Path,
                 for outage in range(OUTAGES):
                     async with asyncio.TaskGroup() as meanwhile:
                         talking = meanwhile.create_task(crowd.talk(share, chance))
-                        await asyncio.sleep(chance.uniform(0.2, 1.0))  # in the midst of it
+                        await crowd.has_said(chance.randrange(1, share // 2))  # in the midst of it
                         assert not talking.done()
                         if outage % 2:
                             os.kill(
