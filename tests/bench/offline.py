@@ -10,9 +10,10 @@ import asyncio
 import json
 import secrets
 import sqlite3
+import statistics
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,23 @@ from tests.support.postgres import running_cluster
 
 HUB, NURSE = "@parcours:hub.localhost", "@nadia:hub.localhost"
 ROOMS = 20
-AT_ONCE = 50
-"""Messages of one sync: what a hub finds that was away."""
+ROUND = 50
+"""Rows measured at a stretch; also the messages of one sync, as a hub finds them that was away."""
+
+Insert = Callable[[range], Awaitable[None]]
+"""Inserts rows of these numbers, each in a transaction of its own."""
 
 
 async def measure(folder: Path, messages: int, rows: int) -> list[Figure]:
     """Rates, and their shares of the bare ones."""
     figures = _reading(folder, messages)
-    path = folder / "bare.db"
-    figures += await _database(
-        "SQLite", f"sqlite+aiosqlite:///{folder}/hub.db", folder, rows, _sqlite(path, rows)
-    )
+    with _sqlite(folder / "bare.db") as insert:
+        figures += await _database("SQLite", f"sqlite+aiosqlite:///{folder}/hub.db", folder, rows, insert)
     with running_cluster() as running:
         server = running.cluster
-        bare = await _postgresql(server.url(await server.create(), "postgresql"), rows)
-        url = server.url(await server.create())
-        figures += await _database("PostgreSQL", url, folder, rows, bare)
+        async with _postgresql(server.url(await server.create(), "postgresql")) as insert:
+            url = server.url(await server.create())
+            figures += await _database("PostgreSQL", url, folder, rows, insert)
     return figures
 
 
@@ -106,35 +108,43 @@ def _reading(folder: Path, count: int) -> list[Figure]:
     ]
 
 
-async def _database(name: str, url: str, folder: Path, rows: int, bare: float) -> list[Figure]:
-    """Rows kept and answered per second, on one database."""
+async def _database(name: str, url: str, folder: Path, rows: int, insert: Insert) -> list[Figure]:
+    """Rows kept and answered per second, on one database, in turns with bare inserts."""
     db = Database.open(url, Vault(MasterKey.generate()))
     await db.upgrade()
-    member = _member(folder)
-    flow = wiring.assemble(Settings(), db, member, Metrics.create())
+    flow = wiring.assemble(Settings(), db, _member(folder), Metrics.create())
     async with db.transaction() as tx:
         await directory.enrol(tx, NURSE, Role.PROFESSIONAL, "Nadia", now())
-    live = await _kept(flow, rows, at_once=1)
-    backlog = await _kept(flow, rows, at_once=AT_ONCE)
-    answered = await _answered(flow, 2 * rows)
+    some = range(0, rows, ROUND)
+    bare, live, backlog, answered = [], [], [], []
+    for start in some:
+        bare.append(await _seconds(insert(range(start, start + ROUND))))
+        live.append(await _seconds(_keep(flow, start, at_once=1)))
+        answered.append(await _seconds(_answer_all(flow)))
+        backlog.append(await _seconds(_keep(flow, start, at_once=ROUND)))
+        await _answer_all(flow)
+    async with db.transaction() as tx:
+        assert await tx.inbox.parked(HUB) == []
+        assert await tx.outbox.depth(HUB) == 2 * len(some) * ROUND
     await db.close()
+    rates = {
+        key: ROUND / statistics.median(taken)
+        for key, taken in (("bare", bare), ("live", live), ("backlog", backlog), ("answered", answered))
+    }
     return [
-        Figure(f"{name} alone: rows, each in its transaction", bare, "/s"),
-        Figure(f"{name}: kept, one at a time", live, "/s"),
-        Figure(f"{name}: kept, {AT_ONCE} at a time", backlog, "/s"),
-        Figure(f"{name}: answered", answered, "/s"),
-        Figure(f"{name}: kept one at a time / alone", live / bare),
-        Figure(f"{name}: answered / alone", answered / bare),
+        Figure(f"{name} alone: rows, each in its transaction", rates["bare"], "/s"),
+        Figure(f"{name}: kept, one at a time", rates["live"], "/s"),
+        Figure(f"{name}: kept, {ROUND} at a time", rates["backlog"], "/s"),
+        Figure(f"{name}: answered", rates["answered"], "/s"),
+        Figure(f"{name}: kept one at a time / alone", rates["live"] / rates["bare"]),
+        Figure(f"{name}: answered / alone", rates["answered"] / rates["bare"]),
     ]
 
 
-async def _kept(flow: Flow, rows: int, at_once: int) -> float:
-    """Rows per second from a decrypted sync to the committed inbox."""
-    batches = [_batch(range(n, min(n + at_once, rows)), f"{at_once}-{n}") for n in range(0, rows, at_once)]
-    began = time.perf_counter()
-    for batch in batches:
-        await flow.ledger.keep(batch, now())
-    return rows / (time.perf_counter() - began)
+async def _keep(flow: Flow, start: int, at_once: int) -> None:
+    """From decrypted syncs to the committed inbox."""
+    for at in range(start, start + ROUND, at_once):
+        await flow.ledger.keep(_batch(range(at, at + at_once), f"{at_once}-{at}"), now())
 
 
 def _batch(numbers: range, name: str) -> Batch:
@@ -156,24 +166,24 @@ def _batch(numbers: range, name: str) -> Batch:
     return Batch(name, events, (), (), (), frozenset())
 
 
-async def _answered(flow: Flow, rows: int) -> float:
-    """Rows per second from the inbox to the outbox."""
-    began = time.perf_counter()
+async def _answer_all(flow: Flow) -> None:
+    """From the inbox to the outbox, all that is there."""
     clerk = asyncio.create_task(flow.clerk.run())
     while await _depth(flow):
-        await asyncio.sleep(0.05)
-    taken = time.perf_counter() - began
+        await asyncio.sleep(0.01)
     clerk.cancel()
     await asyncio.gather(clerk, return_exceptions=True)
-    async with flow.db.transaction() as tx:
-        assert await tx.inbox.parked(HUB) == []
-        assert await tx.outbox.depth(HUB) == rows
-    return rows / taken
 
 
 async def _depth(flow: Flow) -> int:
     async with flow.db.transaction() as tx:
         return await tx.inbox.depth(HUB)
+
+
+async def _seconds(work: Awaitable[object]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
 
 
 def _rate(count: int, work: Callable[[], object]) -> float:
@@ -186,27 +196,31 @@ _TABLE = "CREATE TABLE bare (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE, paylo
 _PAYLOAD = secrets.token_bytes(200)
 
 
-def _sqlite(path: Path, rows: int) -> float:
+@contextmanager
+def _sqlite(path: Path) -> Iterator[Insert]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(_TABLE.format(binary="BLOB"))
 
-        def insert() -> None:
-            for n in range(rows):
+        async def insert(numbers: range) -> None:
+            for n in numbers:
                 connection.execute("INSERT INTO bare (event_id, payload) VALUES (?, ?)", (f"${n}", _PAYLOAD))
 
-        return _rate(rows, insert)
+        yield insert
 
 
-async def _postgresql(url: str, rows: int) -> float:
+@asynccontextmanager
+async def _postgresql(url: str) -> AsyncIterator[Insert]:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(_TABLE.format(binary="BYTEA"))
-        insert = await connection.prepare("INSERT INTO bare (id, event_id, payload) VALUES ($1, $2, $3)")
-        began = time.perf_counter()
-        for n in range(rows):
-            await insert.fetch(n, f"${n}", _PAYLOAD)
-        return rows / (time.perf_counter() - began)
+        statement = await connection.prepare("INSERT INTO bare (id, event_id, payload) VALUES ($1, $2, $3)")
+
+        async def insert(numbers: range) -> None:
+            for n in numbers:
+                await statement.fetch(n, f"${n}", _PAYLOAD)
+
+        yield insert
     finally:
         await connection.close()
