@@ -1,7 +1,12 @@
-"""SQLite, for a hub that is one process: a file, one connection, one thread that runs its statements."""
+"""SQLite, for a hub that is one process: a file, one connection, one thread that waits for its disk.
+
+Statements run where they are called: all of ours find their rows by an index and take microseconds, less than
+the way to a thread and back. What waits for the disk, the commit, has the thread.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -15,10 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from hub.errors import OperatorError
 
-_PATIENCE = 10.0
+_PATIENCE = 10.0  # a backup, or the command line, may hold the lock for a while
+_PAUSE = 0.01
 
 _PRAGMAS = (
-    "PRAGMA busy_timeout = 10000",  # a backup, or the command line, may hold the lock for a while
+    "PRAGMA busy_timeout = 0",  # the event loop does not wait inside SQLite: who meets a lock comes again
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # a commit that was reported outlives a power cut
     "PRAGMA foreign_keys = ON",
@@ -52,7 +58,11 @@ async def sweep(connection: AsyncConnection) -> None:
     """Empty the write-ahead log, which keeps former pages. (The file itself has secure_delete.)"""
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection  # past _begin: there is no checkpoint inside a transaction
-    await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    await driver.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")  # in the thread, it may wait
+    try:
+        await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        await driver.execute("PRAGMA busy_timeout = 0")
 
 
 async def quick_check(connection: AsyncConnection) -> bool:
@@ -65,25 +75,29 @@ async def quick_check(connection: AsyncConnection) -> bool:
 
 def _open(path: Path) -> sqlite3.Connection:
     # isolation_level None: Python would open transactions late and commit before DDL; _begin says BEGIN
-    # itself.
-    connection = sqlite3.connect(path, isolation_level=None)
+    # itself. Two threads use it, never at the same time: who calls waits for the other.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for pragma in _PRAGMAS:
         _patiently(connection, pragma)
     return connection
 
 
 def _patiently(connection: sqlite3.Connection, pragma: str) -> None:
-    # The change to write-ahead logging does not wait as busy_timeout says when several hubs start at once.
+    # Several hubs may start at once, and change to write-ahead logging.
     last = time.monotonic() + _PATIENCE
     while True:
         try:
             connection.execute(pragma)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last:
+            if not _busy(error) or time.monotonic() > last:
                 raise
-            time.sleep(0.02)
+            time.sleep(_PAUSE)
         else:
             return
+
+
+def _busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _begin(connection: Any) -> None:
@@ -92,14 +106,10 @@ def _begin(connection: Any) -> None:
 
 
 class _Cursor(aiosqlite.Cursor):
-    """A cursor that crosses to the thread once a statement, where aiosqlite does four times.
-
-    A crossing costs more than most statements do. Results here are short: a statement fetches all of its
-    rows at once.
-    """
+    """A cursor that stays out of aiosqlite's thread, and fetches all rows of a statement at once."""
 
     def __init__(self, connection: _Connection) -> None:
-        # SQLite's own cursor is made by the first statement, in the thread.
+        # SQLite's own cursor is made by the statement.
         super().__init__(connection, None)  # type: ignore[arg-type]
         self._rows: list[Any] = []
 
@@ -107,14 +117,10 @@ class _Cursor(aiosqlite.Cursor):
         return self
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> _Cursor:
-        await self._execute(  # type: ignore[no-untyped-call]
-            self._run, "execute", sql, () if parameters is None else parameters
-        )
-        return self
+        return await self._patiently("execute", sql, () if parameters is None else parameters)
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:
-        await self._execute(self._run, "executemany", sql, parameters)  # type: ignore[no-untyped-call]
-        return self
+        return await self._patiently("executemany", sql, parameters)
 
     async def fetchall(self) -> list[Any]:
         return self._rows
@@ -125,6 +131,19 @@ class _Cursor(aiosqlite.Cursor):
     @property
     def description(self) -> Any:
         return self._cursor.description
+
+    async def _patiently(self, method: str, sql: str, parameters: Iterable[Any]) -> _Cursor:
+        # Only BEGIN can meet a lock, that of another process; behind it the transaction has the database.
+        last = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._run(method, sql, parameters)
+            except sqlite3.OperationalError as error:
+                if not _busy(error) or time.monotonic() > last:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return self
 
     def _run(self, method: str, sql: str, parameters: Iterable[Any]) -> None:
         self._cursor = self._conn._conn.cursor()

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hub.errors import OperatorError
 from hub.seal import MasterKey, Vault
+from hub.storage import sqlite
 from hub.storage.engine import Database
 from hub.storage.faults import operator_error
 from tests.storage.examples import HUB, NOW, incoming
@@ -96,6 +97,7 @@ async def test_a_file_that_may_grow_no_more(backend: Backend, vault: Vault, mast
 import asyncio, resource, sys
 from hub.errors import OperatorError
 from hub.seal import MasterKey, Vault
+from hub.storage import sqlite
 from hub.storage.engine import Database
 from hub.storage.faults import operator_error
 from tests.storage.examples import NOW, incoming
@@ -176,11 +178,12 @@ async def test_a_read_only_database(database: Database, backend: Backend) -> Non
     assert await backend.execute("SELECT event_id FROM inbox") == [("$kept",)]
 
 
-async def test_another_program_holds_the_lock(database: Database, backend: Backend, vault: Vault) -> None:
+async def test_another_program_holds_the_lock(
+    database: Database, backend: Backend, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await adding(database, "$kept")()
     if isinstance(backend, SqliteFile):
-        async with database.transaction() as tx:
-            await tx.connection.execute(text("PRAGMA busy_timeout = 0"))
+        monkeypatch.setattr(sqlite, "_PATIENCE", 0.05)
         with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             assert await code_of(adding(database)) == "database.busy"
@@ -195,6 +198,22 @@ async def test_another_program_holds_the_lock(database: Database, backend: Backe
 
             assert await code_of(add_hastily) == "database.busy"
     await adding(database)()
+    assert await depth(database) == 2
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # PostgreSQL waits in its server
+async def test_a_lock_is_waited_for_while_everything_else_goes_on(
+    database: Database, backend: SqliteFile
+) -> None:
+    await adding(database, "$kept")()
+    with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(adding(database)())
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        await waiting
     assert await depth(database) == 2
 
 
