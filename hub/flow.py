@@ -11,6 +11,7 @@ a kill at any moment loses nothing and repeats nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,6 +40,7 @@ from hub.storage.unit_of_work import UnitOfWork
 log = Log(__name__)
 
 _PAUSE_SECONDS = 1.0
+_SETTLED_SECONDS = 0.1
 _MEASURED_EVERY_SECONDS = 10.0
 _BACKED_UP_EVERY_SECONDS = 5.0
 
@@ -68,7 +70,7 @@ class Flow:
         self.relay = Relay(self.db, account, self.deliver, self.metrics, self.max_attempts)
         self.desk = Desk(self.db, account, Verifications(self.member))
         self.clerk = Clerk(
-            self.db, account, self.answer, self.metrics, self.language, on_answered=self.relay.bell.set
+            self.db, account, self.answer, self.metrics, self.language, on_answered=self.relay.bell.ring
         )
 
     async def receive(self, since: str | None) -> str:
@@ -111,12 +113,22 @@ class Flow:
     async def kept(self, batch: Batch) -> str:
         """Keep a batch, then ring for those who wait for it."""
         if await self.ledger.keep(batch, now()):
-            self.clerk.bell.set()
+            self.clerk.bell.ring()
         if batch.rooms:
-            self.relay.bell.set()  # a room that a letter waits for may be among them
+            self.relay.bell.ring()  # a room that a letter waits for may be among them
         self.desk.hear(batch)
         history.decline(batch.to_device)
         return batch.next_batch
+
+    async def settled(self) -> None:
+        """Wait until what came in is answered and sent, but not long.
+
+        A homeserver with a sync open tells it of its own answer first, and then the person who asked.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED_SECONDS):
+                await self.clerk.bell.silence()
+                await self.relay.bell.silence()
 
     async def run(self) -> None:
         """Serve until cancelled. Raises OperatorError ``account.signed_out`` when the account is gone."""
@@ -138,6 +150,7 @@ class Flow:
                 if not self.connected:
                     self.connected, self.connected_since = True, now()
                 self.synced.set()
+                await self.settled()
             except (Unreachable, MatrixError) as failed:
                 if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
                     raise OperatorError("account.signed_out", user_id=self.member.user_id) from failed
@@ -163,7 +176,7 @@ class Flow:
                 continue
             try:
                 if await self.ledger.tell_unreadable(now(), self.connected_since):
-                    self.relay.bell.set()
+                    self.relay.bell.ring()
             except OperatorError as failed:
                 log.error("waiting.not_told", reason=failed.code)
             except Exception as fault:

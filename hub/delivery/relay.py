@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from hub.delivery.bell import Bell
 from hub.errors import OperatorError
 from hub.matrix.client import MatrixError, Unreachable
 from hub.matrix.member import NotInvited
@@ -56,7 +57,7 @@ class Relay:
     deliver: Deliver
     metrics: Metrics
     max_attempts: int
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)
     _busy: set[str] = field(default_factory=set)
     _faults: Counter[int] = field(default_factory=Counter)  # of the homeserver, by row, since our start
 
@@ -64,18 +65,13 @@ class Relay:
         """Relay until cancelled."""
         async with asyncio.TaskGroup() as sending:
             while True:
-                self.bell.clear()
                 # What is on its way while we look may look unsent, and be sent before we act on what we saw.
                 passed_over = frozenset(self._busy)
                 for row in await self._due():
                     if row.room_id not in passed_over and len(self._busy) < AT_ONCE:
                         self._busy.add(row.room_id)
                         sending.create_task(self._send(row))
-                try:
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        await self.bell.wait()
-                except TimeoutError:
-                    continue
+                await self.bell.wait(IDLE_SECONDS, idle=not self._busy)
 
     async def _due(self) -> list[OutboxRow]:
         try:
@@ -95,7 +91,7 @@ class Relay:
             await asyncio.sleep(IDLE_SECONDS)
         finally:
             self._busy.discard(row.room_id)
-            self.bell.set()
+            self.bell.ring()
 
     async def _settle(self, row: OutboxRow) -> None:
         try:

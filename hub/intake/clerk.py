@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from hub.delivery.bell import Bell
 from hub.delivery.relay import now
 from hub.errors import OperatorError
 from hub.intake.answers import fault
@@ -39,19 +40,14 @@ class Clerk:
     metrics: Metrics
     language: Language
     on_answered: Callable[[], None]
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)
 
     async def run(self) -> None:
         """Answer until cancelled."""
         while True:
-            self.bell.clear()
             while await self._next():
                 self.on_answered()
-            try:
-                async with asyncio.timeout(PAUSE_SECONDS):
-                    await self.bell.wait()
-            except TimeoutError:
-                continue
+            await self.bell.wait(PAUSE_SECONDS)
 
     async def _next(self) -> bool:
         """Answer one row; False when none is due."""

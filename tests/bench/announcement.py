@@ -96,7 +96,7 @@ async def _announce(hub: wiring.Running, rooms: Sequence[str]) -> float:
     async with hub.db.transaction() as tx:
         for step, room_id in enumerate(rooms):
             await tx.outbox.queue(hub.member.user_id, room_id, letter, cause=cause, step=step, now=now())
-    relay.bell.set()
+    relay.bell.ring()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await all_sent.wait()
     taken = time.perf_counter() - began

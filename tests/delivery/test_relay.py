@@ -170,7 +170,7 @@ async def test_what_is_queued_while_it_runs_is_sent_when_the_bell_rings(database
     rooms = Rooms()
     async with relayed(database, rooms) as relay:
         await queue(database, (ROOM, b"a1"))
-        relay.bell.set()
+        relay.bell.ring()
         await rooms.until(lambda: rooms.arrived[ROOM] == [b"a1"])
 
 
