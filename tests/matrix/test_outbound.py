@@ -97,3 +97,12 @@ async def test_room_rotation_is_honoured(tmp_path: Path) -> None:
         await member.outbound.send(ROOM, "m.room.message", SECRET, f"t{number}")
     sessions = [content["session_id"] for path, content in server.sent if "/send/" in path]
     assert len(set(sessions)) == 3
+
+
+async def test_what_nio_would_send_or_forget_by_itself_is_closed(tmp_path: Path) -> None:
+    """Its sending falls back to plaintext, its sync moves on before anything was done."""
+    member = member_in(tmp_path)
+    with pytest.raises(NotImplementedError):
+        await member.client.room_send(ROOM, "m.room.message", SECRET)
+    with pytest.raises(NotImplementedError):
+        await member.client.sync_forever()
