@@ -8,17 +8,15 @@ account, the account, the flow. It takes them down in the opposite order.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bots import accueil
-from hub import lease
+from hub import folder, hosting, lease, own_account
 from hub.care.directory import service as directory
 from hub.care.directory.model import Role, UserId
 from hub.commands.bot import Bots
@@ -29,51 +27,23 @@ from hub.doctor import gauges
 from hub.doctor.patient import Awake
 from hub.errors import OperatorError
 from hub.flow import Flow
-from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
-from hub.homeserver.federated import PRACTICE, federated
 from hub.homeserver.roles import PublishedRoles
+from hub.hosting import Homeserver, OpenHomeservers, one
 from hub.intake.address import Address
 from hub.intake.ledger import Ledger
 from hub.locale import Language
-from hub.matrix import member as membership
 from hub.matrix.account import Account, AccountFile
-from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.member import Member, Restored, new_account
-from hub.matrix.secret_storage import RecoveryKey
+from hub.matrix.member import Member
 from hub.matrix.trust import Pin, Policy
-from hub.observe import Log, Metrics
-from hub.seal import Master, MasterKey, MasterKeyFile, Vault
+from hub.observe import Metrics
+from hub.own_account import Step
+from hub.seal import Master, Vault
 from hub.storage.engine import Database, Transactions
 from hub.terminal import cast
 
-log = Log(__name__)
-
 BOTS = (accueil.bot,)
 BRIDGES = ()
-
-
-@dataclass(frozen=True)
-class Homeserver:
-    """The homeserver in use. ``registration_secret`` makes accounts; None where others make them."""
-
-    url: str
-    server_name: str
-    registration_secret: str | None
-
-    @classmethod
-    def of(cls, server: EmbeddedHomeserver) -> Homeserver:
-        """An embedded one that was started."""
-        return cls(server.url, server.server_name, server.registration_secret)
-
-
-@dataclass(frozen=True)
-class Homeservers:
-    """The hub's own, and its partner's where we run that too; the embedded one whose end is the hub's end."""
-
-    own: Homeserver
-    practice: Homeserver | None = None
-    embedded: EmbeddedHomeserver | None = None
 
 
 @dataclass(frozen=True)
@@ -104,60 +74,21 @@ class DatabasePins:
         return Pin(pinned.user_id, pinned.master_key, pinned.changed_to)
 
 
-Step = Callable[[str], None]
-"""Told the catalogue key of each step of the start, for a person who waits."""
-
-
-@asynccontextmanager
-async def one(settings: Settings) -> AsyncIterator[Homeservers]:
-    """The homeserver at the configured address, or an embedded one."""
-    configured = settings.homeserver
-    if configured.url is not None:
-        yield Homeservers(Homeserver(configured.url, configured.server_name, registration_secret(settings)))
-        return
-    hub = f"@{settings.hub.localpart}:{configured.server_name}"
-    server = EmbeddedHomeserver(
-        settings.data / "homeserver", configured.port, configured.server_name, hubs=(hub,)
-    )
-    await server.start()
-    try:
-        yield Homeservers(Homeserver.of(server), embedded=server)
-    finally:
-        await server.stop()
-
-
-@asynccontextmanager
-async def hospital_and_practice(settings: Settings) -> AsyncIterator[Homeservers]:
-    """Two embedded homeservers, federated; the hub's is the hospital's."""
-    configured = settings.homeserver
-    if configured.url is not None:
-        raise OperatorError("federated.configured_url", url=configured.url)
-    hub = f"@{settings.hub.localpart}:{configured.server_name}"
-    staff = tuple(f"@{part.localpart}:{PRACTICE}" for part in cast.PRACTICE if part.role is Role.PROFESSIONAL)
-    both = federated(settings.data, configured.server_name, configured.port, hub, staff)
-    async with both as (hospital, practice):
-        yield Homeservers(Homeserver.of(hospital), Homeserver.of(practice), hospital)
-
-
-OpenHomeservers = Callable[[Settings], AbstractAsyncContextManager[Homeservers]]
-"""Which homeservers there are: `one`, or `hospital_and_practice`."""
-
-
 @asynccontextmanager
 async def running(
     settings: Settings, on_step: Step, homeservers: OpenHomeservers = one
 ) -> AsyncIterator[Running]:
     """A hub from nothing to its first sync. What ends it early ends the block, as an OperatorError."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(data_folder(settings.data))
-        master = master_key(settings.data)
+        stack.enter_context(folder.ours(settings.data))
+        master = folder.master_key(settings.data)
         on_step("start.homeserver")
         opened = await stack.enter_async_context(homeservers(settings))
         homeserver = opened.own
         on_step("start.database")
         db = await stack.enter_async_context(database(settings, master))
         file = AccountFile(settings.data / "hub", master)
-        account = await _hub_account(settings, homeserver, file)
+        account = await own_account.opened(settings, homeserver, file)
         holder = await stack.enter_async_context(lease.held(db, account.name, os.getpid()))
         on_step("start.account")
         member = await stack.enter_async_context(_signed_in(settings, file, account, db))
@@ -226,24 +157,11 @@ async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
         async with hub.db.transaction() as tx:
             enrolled = (await directory.find(tx, person.user_id)).enrolled
         if not enrolled:
-            await register(home, person)
+            await hosting.register(home, person)
             async with hub.db.transaction() as tx:
                 await directory.enrol(tx, person.user_id, Role(person.role), person.display_name, now())
     await hub.roles.publish()
     return [person for _, person in people]
-
-
-async def register(homeserver: Homeserver, person: cast.Credentials) -> str | None:
-    """Make a person's account; None when the name is taken. Raises OperatorError ``account.no_secret``."""
-    if homeserver.registration_secret is None:
-        raise OperatorError("account.no_secret")
-    return await accounts.register(
-        homeserver.url,
-        homeserver.registration_secret,
-        person.localpart,
-        person.password,
-        display_name=person.display_name,
-    )
 
 
 async def health(hub: Running) -> dict[str, bool]:
@@ -261,37 +179,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@contextmanager
-def data_folder(data: Path) -> Iterator[None]:
-    """Make the data folder ours alone for a block: the lock goes with the process, however it ends."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(data / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as fault:
-        raise OperatorError("data.unwritable", path=str(data)) from fault
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        os.close(lock)
-        raise OperatorError("data.in_use", path=str(data)) from fault
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def master_key(data: Path) -> Master:
-    """The master key from the environment or the data folder; made on a first start, and only then."""
-    path = data / "master.key"
-    found = MasterKey.from_env()
-    if found is not None or path.exists():
-        return found or MasterKeyFile(path)
-    if (data / "hub" / "account.sealed").exists() or (data / "parcours.db").exists():
-        raise OperatorError("seal.master_key_missing", path=str(path))
-    MasterKey.create(path)
-    return MasterKeyFile(path)
 
 
 @asynccontextmanager
@@ -314,100 +201,6 @@ async def _watch(embedded: EmbeddedHomeserver | None) -> None:
     if embedded is not None:
         await embedded.wait()
         raise OperatorError("homeserver.ended")
-
-
-def registration_secret(settings: Settings) -> str | None:
-    """What makes accounts on a homeserver that is not ours to start; None where others make them."""
-    path = settings.homeserver.registration_secret_path
-    if path is None:
-        return None
-    try:
-        return path.read_text().strip()
-    except OSError as fault:
-        raise OperatorError("homeserver.secret_unreadable", path=str(path)) from fault
-
-
-def embedded_secret(settings: Settings) -> str:
-    """What makes accounts on the embedded homeserver of this data folder."""
-    return (settings.data / "homeserver" / "secrets" / "registration").read_text().strip()
-
-
-async def _hub_account(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
-    """The hub's own account. Its password is on disk before the homeserver knows it."""
-    account, given = file.load(), _given_password()
-    if account is None:
-        user_id = f"@{settings.hub.localpart}:{homeserver.server_name}"
-        account = file.save(new_account(homeserver.url, user_id, given or secrets.token_urlsafe(32)))
-    elif account.homeserver != homeserver.url or (given and account.password != given):
-        account = file.update(account, homeserver=homeserver.url, password=given or account.password)
-    if not account.access_token and homeserver.registration_secret is not None:
-        await accounts.register(
-            homeserver.url,
-            homeserver.registration_secret,
-            settings.hub.localpart,
-            account.password,
-            display_name=settings.hub.display_name,
-        )
-        await _lift_rate_limits(homeserver.url, homeserver.registration_secret, account.user_id)
-        account = file.update(account, rate_limits_lifted=True)
-    return account
-
-
-async def _lift_rate_limits(url: str, registration_secret: str, user_id: str) -> None:
-    """A hub that builds rooms for a hospital is no person who types."""
-    async with _administrator(url, registration_secret) as token:
-        await accounts.lift_rate_limits(url, token, user_id)
-
-
-@asynccontextmanager
-async def _administrator(url: str, registration_secret: str) -> AsyncIterator[str]:
-    """The token of an administrator of the homeserver who lives for this block."""
-    name, password = f"parcours-setup-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
-    setup = await accounts.register(url, registration_secret, name, password, admin=True)
-    if setup is None:
-        raise OperatorError("account.login_refused", user_id=name)
-    async with accounts.signed_in(url, setup, password) as token:
-        yield token
-        await accounts.deactivate(url, token, setup)
-
-
-async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> Restored:
-    """The hub's account from its recovery key alone, into an empty data folder.
-
-    Its password is set anew with the homeserver's registration secret, unless PARCOURS_HUB_PASSWORD gives it.
-    Raises OperatorError ``recovery.not_needed`` when the folder has an identity.
-    """
-    with data_folder(settings.data):
-        file = AccountFile(settings.data / "hub", master_key(settings.data))
-        account = file.load()
-        if account is not None and account.seeds is not None and not account.restoring:
-            raise OperatorError("recovery.not_needed", data=str(settings.data))
-        on_step("start.homeserver")
-        async with one(settings) as opened:
-            account = account or await _password_reset(settings, opened.own, file)
-            on_step("recovery.step")
-            try:
-                return await membership.restore(file, account, recovery)
-            except Unreachable as fault:
-                raise OperatorError("homeserver.unreachable", url=opened.own.url) from fault
-            except MatrixError as refused:
-                raise OperatorError("account.keys_refused", errcode=refused.errcode) from refused
-
-
-async def _password_reset(settings: Settings, homeserver: Homeserver, file: AccountFile) -> Account:
-    """The hub's account with a password that works, and nothing else."""
-    user_id, given = f"@{settings.hub.localpart}:{homeserver.server_name}", _given_password()
-    if given is None and homeserver.registration_secret is None:
-        raise OperatorError("recovery.no_password", user_id=user_id)
-    account = file.save(new_account(homeserver.url, user_id, given or secrets.token_urlsafe(32)))
-    if given is None and homeserver.registration_secret is not None:
-        async with _administrator(homeserver.url, homeserver.registration_secret) as token:
-            await accounts.set_password(homeserver.url, token, user_id, account.password)
-    return account
-
-
-def _given_password() -> str | None:
-    return os.environ.get("PARCOURS_HUB_PASSWORD") or None
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hub import wiring
+from hub import folder, own_account, wiring
 from hub.care.directory import service as directory
 from hub.cli.app import Config, Data, cli, console, group, run, say, settings_of, step, tell
 from hub.config import Settings
@@ -97,7 +97,7 @@ def restore(
 
 
 async def _restore(settings: Settings, recovery: RecoveryKey) -> None:
-    restored = await wiring.restore(settings, recovery, step)
+    restored = await own_account.restore(settings, recovery, step)
     tell(
         "recovery.done",
         user_id=restored.user_id,
@@ -146,7 +146,7 @@ def known_master_key(settings: Settings) -> Master:
     """The master key of a hub that was started before: a look must not make a new one."""
     if MasterKey.from_env() is None and not (settings.data / "master.key").exists():
         raise OperatorError("identity.none", data=str(settings.data))
-    return wiring.master_key(settings.data)
+    return folder.master_key(settings.data)
 
 
 def _in_fours(text: str) -> str:

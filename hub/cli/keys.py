@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub import rotation, wiring
+from hub import folder, rotation, wiring
 from hub.cli.app import Config, Data, cli, group, run, say, settings_of, tell
 from hub.config import Settings
 from hub.errors import OperatorError
@@ -30,7 +30,7 @@ def rotate(config: Config = None, data: Data = None) -> None:
 async def _rotate(settings: Settings) -> None:
     if not (settings.data / "hub" / "account.sealed").exists():
         raise OperatorError("identity.none", data=str(settings.data))
-    master = wiring.master_key(settings.data)
+    master = folder.master_key(settings.data)
     if not isinstance(master, MasterKeyFile):
         raise OperatorError("keys.in_environment", path=str(settings.data / "master.key"))
     accounts = [AccountFile(path.parent, master) for path in settings.data.rglob("account.sealed")]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hub import ready, wiring
+from hub import folder, hosting, ready, wiring
 from hub.care.directory import service as directory
 from hub.care.directory.model import Role, UserId
 from hub.care.directory.model import user_id as parse_user_id
@@ -53,10 +53,10 @@ async def _create(settings: Settings, name: str, role: Role, display_name: str |
     user_id = f"@{name}:{homeserver.server_name}"
     person = cast.Credentials(user_id, cast.new_password(), role.value, display_name or name)
     # Enrolled first, undone when there is no account: an account whose owner nobody knows would be lost.
-    master = wiring.master_key(settings.data)
+    master = folder.master_key(settings.data)
     async with wiring.database(settings, master) as db, db.transaction() as tx:
         await directory.enrol(tx, user_id, role, person.display_name, now())
-        if await wiring.register(homeserver, person) is None:
+        if await hosting.register(homeserver, person) is None:
             raise OperatorError("account.exists", user_id=user_id)
     tell("account.created", user_id=user_id, role=role)
     sys.stdout.write(json.dumps(asdict(person), ensure_ascii=False) + "\n")
@@ -94,7 +94,7 @@ def enrol(
 
 async def _enrol(settings: Settings, person: UserId, role: Role, display_name: str | None) -> None:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    master = wiring.master_key(settings.data)
+    master = folder.master_key(settings.data)
     async with wiring.database(settings, master) as db, db.transaction() as tx:
         await directory.enrol(tx, person, role, display_name, now())
     tell("account.enrolled", user_id=person, role=role)
@@ -107,12 +107,12 @@ def _role(typed: str) -> Role:
     return Role(typed)
 
 
-def _homeserver(settings: Settings) -> wiring.Homeserver:
+def _homeserver(settings: Settings) -> hosting.Homeserver:
     """The homeserver of the configuration, or the embedded one of a hub that runs."""
     if settings.homeserver.url is not None:
-        secret = wiring.registration_secret(settings)
-        return wiring.Homeserver(settings.homeserver.url, settings.homeserver.server_name, secret)
+        secret = hosting.registration_secret(settings)
+        return hosting.Homeserver(settings.homeserver.url, settings.homeserver.server_name, secret)
     where = ready.found(settings.data)
     if where is None:
         raise OperatorError("hub.not_running", data=str(settings.data))
-    return wiring.Homeserver(where.homeserver, where.server_name, wiring.embedded_secret(settings))
+    return hosting.Homeserver(where.homeserver, where.server_name, hosting.embedded_secret(settings))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hub import ready, wiring
+from hub import folder, hosting, ready, wiring
 from hub.cli.app import LANGUAGE, Data, cli, console, run, say, settings_of, step
 from hub.cli.up import serve_hub
 from hub.config import Settings
@@ -34,7 +34,7 @@ def play_demo(
         return
     step("demo.own_hub")
     with tempfile.TemporaryDirectory(prefix="parcours-demo-") as folder:
-        homeservers = wiring.hospital_and_practice if federated else wiring.one
+        homeservers = hosting.hospital_and_practice if federated else hosting.one
         run(_play_alone(_apart(settings, Path(folder)), homeservers, pace))
 
 
@@ -48,7 +48,7 @@ def _apart(settings: Settings, folder: Path) -> Settings:
     )
 
 
-async def _play_alone(settings: Settings, homeservers: wiring.OpenHomeservers, pace: float) -> None:
+async def _play_alone(settings: Settings, homeservers: hosting.OpenHomeservers, pace: float) -> None:
     up = asyncio.Event()
     serving = asyncio.create_task(
         serve_hub(settings, homeservers, with_demo=True, on_ready=lambda *_: up.set())
@@ -71,7 +71,7 @@ async def _play(settings: Settings, pace: float) -> None:
         where.hub,
         _people(where),
         settings.data / "people",
-        wiring.master_key(settings.data),
+        folder.master_key(settings.data),
         console,
         LANGUAGE,
         pace,
@@ -95,7 +95,7 @@ async def _talk(settings: Settings, name: str) -> None:
     if name not in people:
         raise OperatorError("chat.nobody", name=name, known=sorted(people))
     homeserver, account = people[name]
-    master = wiring.master_key(settings.data)
+    master = folder.master_key(settings.data)
     async with Person.at(homeserver, account, settings.data / "people" / name, master) as person:
         await chat.chat(person, where.hub, console, LANGUAGE)
 

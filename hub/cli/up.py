@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from hub import ready, wiring
+from hub import hosting, ready, wiring
 from hub.cli.app import Config, Data, cli, console, run, say, settings_of, step, tell, warn
 from hub.cli.troubles import Troubles
 from hub.config import Settings
@@ -42,11 +42,11 @@ def up(
     setup_reports(settings.errors, release="parcours@0.1.0")
     for key in settings.relaxations():
         warn(key)
-    homeservers = wiring.hospital_and_practice if federated else wiring.one
+    homeservers = hosting.hospital_and_practice if federated else hosting.one
     run(_until_stopped(settings, homeservers, with_demo))
 
 
-async def _until_stopped(settings: Settings, homeservers: wiring.OpenHomeservers, with_demo: bool) -> None:
+async def _until_stopped(settings: Settings, homeservers: hosting.OpenHomeservers, with_demo: bool) -> None:
     """Serve; Ctrl-C or SIGTERM end it, during the start as well."""
     serving = asyncio.create_task(serve_hub(settings, homeservers, with_demo=with_demo, on_ready=_welcome))
     loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ OnReady = Callable[[wiring.Running, ready.Ready, Sequence[cast.Credentials]], No
 
 
 async def serve_hub(
-    settings: Settings, homeservers: wiring.OpenHomeservers, *, with_demo: bool, on_ready: OnReady
+    settings: Settings, homeservers: hosting.OpenHomeservers, *, with_demo: bool, on_ready: OnReady
 ) -> None:
     """Start, announce, and serve until cancelled."""
     async with wiring.running(settings, step, homeservers) as hub:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub import wiring
+from hub import folder, wiring
 from hub.cli.app import Config, Data, cli, console, group, run, say, settings_of, tell, warn
 from hub.config import Settings
 from hub.observe import setup_logging
@@ -33,7 +33,7 @@ def upgrade(config: Config = None, data: Data = None) -> None:
 
 async def _upgrade(settings: Settings) -> None:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with wiring.database(settings, wiring.master_key(settings.data)):
+    async with wiring.database(settings, folder.master_key(settings.data)):
         tell("db.upgraded")
 
 
