@@ -27,10 +27,12 @@ from hub.intake.ledger import Ledger
 from hub.locale import Language
 from hub.matrix import history
 from hub.matrix.backfill import fill_gaps
+from hub.matrix.batch import Batch
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Batch, decrypt, sync, trust
+from hub.matrix.inbound import decrypt, trust
 from hub.matrix.member import Member
 from hub.matrix.outbound import NotEncrypted
+from hub.matrix.sync import sync
 from hub.matrix.verification import Verifications
 from hub.observe import Log, Metrics, report
 from hub.storage.engine import Transactions

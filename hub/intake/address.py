@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.commands.parse import addressed
 from hub.intake.note import Kind, Note
-from hub.matrix.inbound import Batch, Received, Undecryptable
+from hub.matrix.batch import Batch, Received, Undecryptable
 from hub.matrix.rooms import Room, RoomBook
 from hub.matrix.trust import Pin
 from hub.storage.rows import Incoming, Waiting

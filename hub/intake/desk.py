@@ -18,8 +18,8 @@ from hub.care.directory import service as directory
 from hub.care.directory.model import Role
 from hub.delivery.relay import now
 from hub.errors import OperatorError
+from hub.matrix.batch import Batch, Received, ToDevice
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Batch, Received, ToDevice
 from hub.matrix.sas import Cancel, Stage, Verification
 from hub.matrix.verification import Verifications, Way, concerns
 from hub.observe import Log, report

@@ -15,7 +15,8 @@ from hub.delivery.letter import Kind, Letter
 from hub.intake.address import Address
 from hub.intake.answers import spoken
 from hub.locale import Language
-from hub.matrix.inbound import Batch, Received, Withheld, open_event
+from hub.matrix.batch import Batch, Received, Withheld
+from hub.matrix.inbound import open_event
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import Pin

@@ -12,8 +12,10 @@ What lives here, in the order a message meets it:
     backup.py         our room keys on the server, for the day the disk is lost
     trust.py          other people's identities: pins, cross-signed devices, the one policy that decides
     rooms.py          what the hub must know of a room: members, encryption, visibility
-    inbound.py        sync, decrypt, trust: the receiving half of the way
+    batch.py          what a sync brings, as values
+    sync.py           ask what is new; take in keys, device changes and rooms
     backfill.py       what a sync left out, fetched before what came later
+    inbound.py        decrypt, trust: the rest of the receiving half of the way
     outbound.py       share the room key, encrypt, send: fail closed
     history.py        the keys of what was said before, for who is invited where the room allows it
     sas.py            the code that two people compare, as a pure machine
@@ -22,5 +24,5 @@ What lives here, in the order a message meets it:
     checkup.py        what an operator asks about a homeserver and an account; looks, and changes nothing
 
 May import: nio, vodozemac, ``hub.errors``, ``hub.seal``. Nothing outside this folder imports nio.
-To add an event type: teach ``inbound.Received`` nothing, read its ``content`` where the type matters.
+To add an event type: teach ``batch.Received`` nothing, read its ``content`` where the type matters.
 """

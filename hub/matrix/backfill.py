@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hub.matrix.batch import Synced, Timeline
 from hub.matrix.client import MatrixError, Unreachable, path
-from hub.matrix.inbound import Synced, Timeline, dict_of, is_arrival, list_of
+from hub.matrix.inbound import is_arrival
 from hub.matrix.rooms import Room
+from hub.matrix.wire import dict_of, list_of
 from hub.observe import Log
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ async def key_supply(client: Client) -> KeySupply:
     """Count our keys on the server, by a sync from nowhere of no room: that consumes nothing."""
     none: JsonObject = {"types": []}
     sync_filter = {"room": {"rooms": []}, "presence": none, "account_data": none}
-    # For two minutes Synapse answers an equal first sync as before (see ``inbound.sync``): no two are equal.
+    # For two minutes Synapse answers an equal first sync as before (see ``sync.sync``): no two are equal.
     query = {
         "filter": json.dumps(sync_filter),
         "timeout": str(secrets.randbelow(1_000_000)),

@@ -19,7 +19,7 @@ from hub.matrix.rooms import MEGOLM
 from hub.observe import Log
 
 if TYPE_CHECKING:
-    from hub.matrix.inbound import ToDevice
+    from hub.matrix.batch import ToDevice
     from hub.matrix.member import Member
 
 log = Log(__name__)

@@ -16,8 +16,8 @@ from hub.errors import OperatorError
 from hub.matrix import backup, history, identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
 from hub.matrix.backup import Backup
+from hub.matrix.batch import Batch, ToDevice, Withheld
 from hub.matrix.client import Client, MatrixError, Unreachable, path
-from hub.matrix.inbound import Batch, ToDevice, Withheld
 from hub.matrix.outbound import Outbound
 from hub.matrix.rooms import RoomBook
 from hub.matrix.secret_storage import RecoveryKey

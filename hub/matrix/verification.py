@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hub.matrix import identity
+from hub.matrix.batch import Received, ToDevice
 from hub.matrix.client import MatrixError
-from hub.matrix.inbound import Received, ToDevice, instant
+from hub.matrix.inbound import instant
 from hub.matrix.outbound import NotEncrypted, NotInRoom
 from hub.matrix.sas import LASTS, METHOD, Cancel, Message, Party, Stage, Verification, cancellation
 from hub.observe import Log

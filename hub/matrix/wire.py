@@ -49,3 +49,13 @@ def _mend(whole: list[Any]) -> None:
                     todo.append((depth + 1, value))
                 else:
                     inside[key] = None
+
+
+def dict_of(value: object) -> dict[str, Any]:
+    """The value, if it is an object; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: object) -> list[Any]:
+    """The value, if it is a list; else an empty one."""
+    return value if isinstance(value, list) else []

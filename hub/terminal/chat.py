@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from hub.locale import Language, translate
-from hub.matrix.inbound import Received
+from hub.matrix.batch import Received
 from hub.matrix.rooms import Room
 from hub.terminal.person import Person
 

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 from hub.matrix.account import AccountFile
 from hub.matrix.backfill import fill_gaps
+from hub.matrix.batch import Batch, Received, Undecryptable
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Batch, Received, Undecryptable, decrypt, open_event, sync, trust
+from hub.matrix.inbound import decrypt, open_event, trust
 from hub.matrix.member import Member, new_account
 from hub.matrix.rooms import Room
+from hub.matrix.sync import sync
 from hub.matrix.trust import PinsInMemory, Policy
 from hub.observe import Log
 from hub.seal import Master

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from hub.locale import Language, translate
-from hub.matrix.inbound import Received
+from hub.matrix.batch import Received
 from hub.matrix.trust import Verdict
 from hub.terminal.chat import bubble
 from hub.terminal.person import Person

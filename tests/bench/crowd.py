@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hub.matrix.inbound import Received
+from hub.matrix.batch import Received
 from hub.terminal.person import Person, replies_to
 from tests.bench.figures import Figure
 from tests.bench.stage import Stage, database_of

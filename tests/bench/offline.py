@@ -27,8 +27,9 @@ from hub.config import Settings
 from hub.delivery.relay import now
 from hub.flow import Flow
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
+from hub.matrix.batch import Batch, Received
 from hub.matrix.client import Client
-from hub.matrix.inbound import Batch, Received, open_event
+from hub.matrix.inbound import open_event
 from hub.matrix.member import Member
 from hub.matrix.rooms import MEGOLM, Room
 from hub.matrix.trust import PinsInMemory, TrustBook, Verdict

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hub import wiring
-from hub.matrix import backfill, inbound
+from hub.matrix import backfill
+from hub.matrix import sync as syncing
 from hub.matrix.client import ONE_TIME_KEYS_LOW, path
 from hub.matrix.member import Member
 from tests.chaos import scale
@@ -34,10 +35,10 @@ async def test_an_answer_that_gets_lost_on_the_way_costs_nothing_and_repeats_not
     tmp_path: Path, homeserver: TestHomeserver, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Gaps, and an end of patience, that come soon.
-    monkeypatch.setattr(inbound, "TIMELINE_LIMIT", 8)
+    monkeypatch.setattr(syncing, "TIMELINE_LIMIT", 8)
     monkeypatch.setattr(backfill, "PAGE", 100)
-    monkeypatch.setattr(inbound, "LONG_POLL_MS", 2000)
-    monkeypatch.setattr(inbound, "_REPLY_GRACE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(syncing, "LONG_POLL_MS", 2000)
+    monkeypatch.setattr(syncing, "_REPLY_GRACE_SECONDS", PATIENCE_SECONDS)
     chance, storm = scale.by_chance("network"), Storm(scale.SEED, SHARE)
     async with proxied(homeserver.url, storm) as url:
         chosen = settings(replace(homeserver, url=url), tmp_path / "var", next(homeserver.hub_names))

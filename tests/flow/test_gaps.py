@@ -14,8 +14,8 @@ from hub import wiring
 from hub.config import Settings
 from hub.errors import OperatorError
 from hub.intake import ledger
+from hub.matrix.batch import Received
 from hub.matrix.client import Client, JsonObject, MatrixError, path
-from hub.matrix.inbound import Received
 from hub.terminal.person import Person, replies_to
 from tests.support.hub import TestHub, body, in_own_task, settings
 from tests.support.synapse import TestHomeserver

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub.intake.address import Address
 from hub.intake.note import Kind, Note
-from hub.matrix.inbound import Received
+from hub.matrix.batch import Received
 from hub.matrix.rooms import Room, RoomBook
 from hub.matrix.trust import Pin, Verdict
 

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from hub.matrix.batch import Received, Undecryptable
 from hub.matrix.client import path
 from hub.matrix.history import BUNDLE
-from hub.matrix.inbound import Received, Undecryptable, open_event
+from hub.matrix.inbound import open_event
 from tests.interop.conftest import JsPeople
 from tests.interop.js import JsClient
 from tests.interop.test_hub_and_js import ask, enrolled

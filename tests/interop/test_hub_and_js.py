@@ -18,8 +18,9 @@ from hub.delivery.relay import now
 from hub.locale import Language
 from hub.locale.render import render
 from hub.matrix import signing
+from hub.matrix.batch import Received, Undecryptable
 from hub.matrix.client import path
-from hub.matrix.inbound import Received, Undecryptable, open_event
+from hub.matrix.inbound import open_event
 from tests.interop.conftest import JsPeople
 from tests.interop.js import Isolation, JsClient, Message
 from tests.interop.plain_bot import PlainBot

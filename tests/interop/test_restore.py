@@ -14,8 +14,9 @@ from unpaddedbase64 import encode_base64
 from hub import wiring
 from hub.matrix import signing
 from hub.matrix.backup import current
+from hub.matrix.batch import Received
 from hub.matrix.client import path
-from hub.matrix.inbound import Received, open_event
+from hub.matrix.inbound import open_event
 from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.trust import Verdict
 from tests.interop.conftest import JsPeople

@@ -11,7 +11,7 @@ from nio.crypto.attachments import decrypt_attachment
 from unpaddedbase64 import encode_base64
 
 from hub.matrix import history
-from hub.matrix.inbound import ToDevice
+from hub.matrix.batch import ToDevice
 from hub.matrix.member import Member
 from hub.matrix.olm import SHARED_HISTORY_NAMES
 from hub.matrix.rooms import Room

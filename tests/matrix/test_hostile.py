@@ -15,7 +15,8 @@ from unpaddedbase64 import encode_base64
 from hub.errors import OperatorError
 from hub.matrix import identity, signing
 from hub.matrix.account import Seeds
-from hub.matrix.inbound import Received, Undecryptable, open_event
+from hub.matrix.batch import Received, Undecryptable
+from hub.matrix.inbound import open_event
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from hub.matrix.trust import HALF_TOLD_PAUSES, TrustBook

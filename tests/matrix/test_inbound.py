@@ -19,20 +19,12 @@ from unpaddedbase64 import encode_base64
 
 from hub.matrix.account import Account, AccountFile
 from hub.matrix.backfill import fill_gaps
+from hub.matrix.batch import Received, Synced, Timeline, Undecryptable
 from hub.matrix.client import Client, MatrixError
-from hub.matrix.inbound import (
-    STATE_AFTER,
-    Received,
-    Synced,
-    Timeline,
-    Undecryptable,
-    _since_invitation,
-    decrypt,
-    open_event,
-    sync,
-)
+from hub.matrix.inbound import _since_invitation, decrypt, open_event
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
+from hub.matrix.sync import STATE_AFTER, sync
 from hub.matrix.trust import PinsInMemory, TrustBook, Verdict
 from hub.seal import MasterKey
 

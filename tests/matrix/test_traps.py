@@ -18,9 +18,11 @@ from hub.matrix import member as membership
 from hub.matrix import outbound as sending
 from hub.matrix.account import AccountFile
 from hub.matrix.backfill import fill_gaps
+from hub.matrix.batch import Batch, Received
 from hub.matrix.client import Client, JsonObject, MatrixError, Unreachable, path
-from hub.matrix.inbound import Batch, Received, decrypt, sync, trust
+from hub.matrix.inbound import decrypt, trust
 from hub.matrix.member import Member, new_account
+from hub.matrix.sync import sync
 from hub.matrix.trust import PinsInMemory, Policy, TrustedDevice
 from hub.seal import MasterKey
 from tests.support.synapse import TestHomeserver

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from unpaddedbase64 import encode_base64
 
+from hub.matrix.batch import Received, ToDevice
 from hub.matrix.client import MatrixError, Unreachable
-from hub.matrix.inbound import Received, ToDevice
 from hub.matrix.rooms import Room
 from hub.matrix.sas import LASTS, Cancel, Stage
 from hub.matrix.verification import Verifications, Way, concerns

@@ -17,7 +17,7 @@ from hub.care.directory import service as directory
 from hub.care.directory.model import Role
 from hub.config import Settings
 from hub.delivery.relay import now
-from hub.matrix.inbound import Received
+from hub.matrix.batch import Received
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person
 from tests.support.synapse import TestHomeserver
