@@ -58,44 +58,59 @@ class Relay:
     metrics: Metrics
     max_attempts: int
     bell: Bell = field(default_factory=Bell)
-    _busy: set[str] = field(default_factory=set)
+    _busy: set[str] = field(default_factory=set)  # rooms with a row on its way, or sent and not ticked off
+    _sent: list[tuple[OutboxRow, str]] = field(default_factory=list)  # with the events that they became
     _faults: Counter[int] = field(default_factory=Counter)  # of the homeserver, by row, since our start
 
     async def run(self) -> None:
         """Relay until cancelled."""
         async with asyncio.TaskGroup() as sending:
             while True:
-                # What is on its way while we look may look unsent, and be sent before we act on what we saw.
-                passed_over = frozenset(self._busy)
-                for row in await self._due():
-                    if row.room_id not in passed_over and len(self._busy) < AT_ONCE:
-                        self._busy.add(row.room_id)
-                        sending.create_task(self._send(row))
+                for row in await self._turn():
+                    self._busy.add(row.room_id)
+                    sending.create_task(self._send(row))
                 await self.bell.wait(IDLE_SECONDS, idle=not self._busy)
 
-    async def _due(self) -> list[OutboxRow]:
+    async def _turn(self) -> list[OutboxRow]:
+        """Tick off what was sent since the last turn, and look for what is due: in one transaction."""
+        sent = list(self._sent)
+        # A room that is busy as we begin is passed over: what is on its way may look unsent.
+        busy = self._busy - {row.room_id for row, _ in sent}
         try:
             async with self.db.transaction() as tx:
-                return await tx.outbox.due(self.account, now(), AT_ONCE + len(self._busy))
+                for row, event_id in sent:
+                    await tx.outbox.sent(row.id, event_id, now())
+                due = await tx.outbox.due(self.account, now(), AT_ONCE - len(busy), passing_over=busy)
         except OperatorError as fault:
+            # What was sent stays to be ticked off; should we end before, it has the same transaction id.
             log.error("outbox.unreadable", reason=fault.code)
             await asyncio.sleep(IDLE_SECONDS)
             return []
+        del self._sent[: len(sent)]
+        for row, _ in sent:
+            self._busy.discard(row.room_id)
+            self._faults.pop(row.id, None)
+            self.metrics.sends.labels(outcome="sent").inc()
+        return due
 
     async def _send(self, row: OutboxRow) -> None:
         try:
-            await self._settle(row)
+            event_id = await self._delivered(row)
         except OperatorError as fault:
             # The row stays as it is; sent again, it has the same transaction id.
             log.error("outbox.unwritable", reason=fault.code)
             await asyncio.sleep(IDLE_SECONDS)
-        finally:
+            event_id = None
+        if event_id is None:
             self._busy.discard(row.room_id)
-            self.bell.ring()
+        else:
+            self._sent.append((row, event_id))
+        self.bell.ring()
 
-    async def _settle(self, row: OutboxRow) -> None:
+    async def _delivered(self, row: OutboxRow) -> str | None:
+        """The id of the event that a row became; None when it did not, and that is written down."""
         try:
-            event_id = await self.deliver(row)
+            return await self.deliver(row)
         except Unreachable:
             log.warning("homeserver.unreachable", row=row.id)
             self._faults[row.id] += 1
@@ -122,11 +137,7 @@ class Relay:
             raise
         except Exception as fault:
             await self._failed(row, report(fault, log))
-        else:
-            async with self.db.transaction() as tx:
-                await tx.outbox.sent(row.id, event_id, now())
-            self._faults.pop(row.id, None)
-            self.metrics.sends.labels(outcome="sent").inc()
+        return None
 
     async def _later(self, row: OutboxRow, wait: timedelta) -> None:
         async with self.db.transaction() as tx:

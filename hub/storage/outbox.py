@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Row, bindparam, update
@@ -16,6 +17,7 @@ from hub.storage.rows import OutboxRow, Parked
 from hub.storage.tables import Moment, insert, outbox
 
 _QUEUE = Queue(outbox)
+_DUE = _QUEUE.due.where(outbox.c.room_id.not_in(bindparam("passing_over", expanding=True)))
 _ADD = insert(outbox).on_conflict_do_nothing()
 _SENT = (
     update(outbox)
@@ -72,12 +74,17 @@ class Outbox:
         )
         return txn_id
 
-    async def due(self, account: str, now: datetime, limit: int) -> list[OutboxRow]:
+    async def due(
+        self, account: str, now: datetime, limit: int, passing_over: Collection[str] = ()
+    ) -> list[OutboxRow]:
         """Up to ``limit`` rows to send now: of each room the oldest unsent one, rooms in the order of these.
+
+        ``passing_over``: ids of rooms to leave out.
 
         On the way, rows whose key was erased are closed, and rows that were altered are parked.
         """
-        rows = await self._connection.execute(_QUEUE.due, _QUEUE.at(now, account, limit))
+        of = {**_QUEUE.at(now, account, limit), "passing_over": sorted(passing_over)}
+        rows = await self._connection.execute(_DUE, of)
         due = []
         for row in rows:
             try:
