@@ -153,8 +153,17 @@ class _Cursor(aiosqlite.Cursor):
 
 
 class _Connection(aiosqlite.Connection):
+    _committed = 0  # by SQLite's count of changed rows
+
     def cursor(self) -> _Cursor:  # type: ignore[override]
         return _Cursor(self)
+
+    async def commit(self) -> None:
+        if self._conn.total_changes == self._committed:
+            self._conn.commit()  # of what was only read: nothing waits for the disk
+        else:
+            await super().commit()
+            self._committed = self._conn.total_changes
 
     async def rollback(self) -> None:
         # The pool rolls back whatever comes home; mostly there is nothing left to.

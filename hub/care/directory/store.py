@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Column, Table, Text, select
+from sqlalchemy import Column, Table, Text, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.care.directory.model import Person, Role, UserId
@@ -21,10 +21,12 @@ people = Table(
     Column("enrolled_at", Moment, nullable=False),
 )
 
+_FIND = select(people).where(people.c.user_id == bindparam("of"))  # built once: every message asks
+
 
 async def find(connection: AsyncConnection, user_id: UserId) -> Person | None:
     """Whoever has a row, enrolled or not."""
-    row = (await connection.execute(select(people).where(people.c.user_id == user_id))).one_or_none()
+    row = (await connection.execute(_FIND, {"of": user_id})).one_or_none()
     if row is None:
         return None
     return Person(user_id, Role(row.role), row.display_name, row.language)
