@@ -159,7 +159,8 @@ class Malice:
         return {"type": "m.room.encrypted", "content": copy.deepcopy(event["content"]), "sender": sender}
 
     def _membership(self) -> JsonObject:
-        states = ("join", "invite", "leave", "ban", "knock", "x")
+        # Whoever leaves can do no more harm.
+        states = ("join", "invite", "leave", "ban", "knock", "x") if self.anything else ("join",)
         content = {
             "membership": self.chance.choice(states),
             "displayname": "Parcours",

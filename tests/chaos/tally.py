@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -37,8 +37,8 @@ def table(tallies: Sequence[Tally]) -> Iterable[str]:
 
 def document(seed: int, tallies: Sequence[Tally]) -> str:
     """The same as JSON."""
-    cases = [asdict(tally) for tally in tallies]
-    return json.dumps({"seed": seed, "cases": cases, "all": asdict(_all(tallies))}, indent=2) + "\n"
+    cases = [vars(tally) for tally in tallies]
+    return json.dumps({"seed": seed, "cases": cases, "all": vars(_all(tallies))}, indent=2) + "\n"
 
 
 def _all(tallies: Sequence[Tally]) -> Tally:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
 
@@ -152,13 +152,17 @@ async def test_postgresql_locked_cut_off_and_restarted(
 async def hold_every_table(cluster: Cluster, database: str, seconds: float) -> None:
     """What a migration or a careless administrator does."""
     connection = await asyncpg.connect(cluster.url(database, "postgresql"))
-    try:
-        async with connection.transaction():
-            rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            await connection.execute(f"LOCK TABLE {', '.join(row['tablename'] for row in rows)}")
-            await asyncio.sleep(seconds)
-    finally:
-        await connection.close()
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    tables = ", ".join(row["tablename"] for row in rows)
+    held = False
+    while not held:
+        # The server ends a deadlock at the cost of either side.
+        with suppress(asyncpg.exceptions.DeadlockDetectedError):
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {tables}")
+                held = True
+                await asyncio.sleep(seconds)
+    await connection.close()
 
 
 async def cut_off(cluster: Cluster, database: str, chance: random.Random) -> None:
