@@ -6,18 +6,19 @@ the new one. A kill anywhere is finished by the next call.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.errors import OperatorError
 from hub.matrix.account import AccountFile
 from hub.seal import MasterKeyFile
 from hub.storage.engine import Database
 
 KEYS_PER_TRANSACTION = 500
-SETTLING_SECONDS = 2.0
-"""Whoever was sealing with the former key as the file changed has ended by then."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,33 @@ class Rotated:
 
 
 async def rotate(master: MasterKeyFile, db: Database, accounts: Iterable[AccountFile]) -> Rotated:
-    """Give the hub a new master key. ``db`` and ``accounts`` are opened with ``master``."""
-    master.begin_rotation()
-    keys = await _rewrapped(db)
-    await asyncio.sleep(SETTLING_SECONDS)
-    keys += await _rewrapped(db)
-    for account in accounts:
-        account.seal_anew()
-    return Rotated(keys, master.end_rotation())
+    """Give the hub a new master key. ``db`` and ``accounts`` are opened with ``master``.
 
-
-async def _rewrapped(db: Database) -> int:
-    total = 0
-    while True:
+    Raises OperatorError ``keys.rotating`` when another rotation is under way.
+    """
+    with _alone(master.path):
+        master.begin_rotation()
+        keys, done = 0, 1
+        while done:
+            async with db.transaction() as tx:
+                done = await tx.keys.rewrap(KEYS_PER_TRANSACTION)
+            keys += done
+        # Who began before the file changed may still be writing a key under the former one: wait for them.
         async with db.transaction() as tx:
-            done = await tx.keys.rewrap(KEYS_PER_TRANSACTION)
-        if not done:
-            return total
-        total += done
+            keys += await tx.keys.rewrap_the_last()
+        await db.sweep()
+        for account in accounts:
+            account.seal_anew()
+        return Rotated(keys, master.end_rotation())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise OperatorError("keys.rotating") from None
+    finally:
+        os.close(lock)

@@ -194,25 +194,28 @@ class Policy:
     async def _from_partner(self, event: EventBase) -> Rule | None:
         if rule := self._foreign(event):
             return rule
-        if (
-            event.type != "m.room.member"
-            or event.membership != "invite"
-            or not self._api.is_mine(event.state_key)
-        ):
+        if event.type != "m.room.member" or event.membership not in ("invite", "join"):
             return None
-        present = await self._present(event.room_id)
-        return await self._invitation(await self._people(), event.sender, event.state_key, present)
+        members, person = await self._members_of(event.room_id), event.state_key
+        present = [one for one in _members(members, "join", "invite") if one != person]
+        if event.membership == "invite" and self._api.is_mine(person):
+            return await self._invitation(await self._people(), event.sender, person, present)
+        before = members.get(("m.room.member", person))
+        if before is not None and before.membership == "join":
+            return None
+        invited = event if event.membership == "invite" else before
+        return rules.beside(await self._people(), person, invited.sender if invited else None, present)
 
-    async def _present(self, room_id: str) -> list[str]:
-        """Whoever is in a partner's room, as far as this server is in it itself.
+    async def _members_of(self, room_id: str) -> StateMap[EventBase]:
+        """Whoever is in a room, as far as this server is in it itself.
 
-        Just after one of our people came in, Synapse fetches the members and asks us about each: to wait for
-        them here would be to wait for ourselves. Who meets whom is looked at again as somebody comes in.
+        Just after one of our people came into a partner's room, Synapse fetches the members and asks us about
+        each: to wait for them here would be to wait for ourselves. Who meets whom is looked at again as
+        somebody comes in.
         """
         if await self._api._store.is_partial_state_room(room_id):  # type: ignore[misc, call-arg, arg-type]
-            return []
-        state = await self._api.get_room_state(room_id, [("m.room.member", None)])
-        return _members(state, "join", "invite")
+            return {}
+        return await self._api.get_room_state(room_id, [("m.room.member", None)])
 
     def _foreign(self, event: EventBase) -> Rule | None:
         """What can be said of a partner's event by itself."""

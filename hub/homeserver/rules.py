@@ -53,6 +53,10 @@ class People:
         """Whether this is a professional, or a hub."""
         return user_id in self.professionals or user_id in self.hubs
 
+    def our_hub(self, user_id: str | None) -> bool:
+        """Whether this is a hub of this server."""
+        return user_id is not None and user_id in self.hubs and server_of(user_id) == self.server
+
     def spoken_to(self, user_id: str) -> bool:
         """Whether the person's server is ours or a partner."""
         return server_of(user_id) in {self.server, *self.partners}
@@ -112,6 +116,16 @@ def invitation(
     if people.patients([invitee]) and people.patients({inviter, *present} - {invitee}):
         return Rule.TOGETHER
     return None
+
+
+def beside(people: People, person: str, invited_by: str | None, present: Collection[str]) -> Rule | None:
+    """A partner's person whom a partner brings into a room that we are in.
+
+    Beside our patients only those whom our hub lists, or whom it invited.
+    """
+    ours = {one for one in people.patients(present) if server_of(one) == people.server}
+    known = people.professional(person) or people.our_hub(invited_by)
+    return Rule.TOGETHER if ours and not known else None
 
 
 def entry(people: People, person: str, invited_by: str | None, joined: Collection[str]) -> Rule | None:
@@ -180,7 +194,7 @@ def state(
     match kind:
         case "m.room.encryption" if not _as_strong(content, before or FORCED[kind]):
             return Rule.ENCRYPTION
-        case "m.room.history_visibility" if content.get("history_visibility") not in {"invited", "joined"}:
+        case "m.room.history_visibility" if not _as_private(people, sender, content):
             return Rule.HISTORY
         case "m.room.guest_access" if content.get("guest_access") != "forbidden":
             return Rule.GUESTS
@@ -194,6 +208,12 @@ def state(
 def partners_state(people: People, sender: str, kind: str, content: Content) -> Rule | None:
     """The same for a partner's event: who has power in a room is its own server's to say."""
     return None if kind in _HUB_ONLY and kind not in _WIDGETS else state(people, sender, kind, content)
+
+
+def _as_private(people: People, sender: str, content: Content) -> bool:
+    """Our hub may open a room's past to who comes later; without its keys (MSC4268) nobody reads it."""
+    opened = {"shared"} if people.our_hub(sender) else set()
+    return content.get("history_visibility") in {"invited", "joined", *opened}
 
 
 _PRIVATE = {"invite", "knock", "restricted", "knock_restricted", "private"}
@@ -283,6 +303,11 @@ def power_levels(
     equals = [one for one in invited if people.professional(one)] if for_equals else []
     users = {user: level for user, level in _levels(asked.get("users")).items() if people.professional(user)}
     users |= dict.fromkeys([creator, *equals, *own_hubs], 100)
+    # What a partner's people may do, their server decides: they get no more than a moderator's power here.
+    users = {
+        user: level if server_of(user) == people.server or user in people.hubs else min(level, 50)
+        for user, level in users.items()
+    }
     floors = dict.fromkeys(("kick", "ban", "redact", "state_default"), 50)
     return {
         "users": {user: min(level, 100) for user, level in users.items()},

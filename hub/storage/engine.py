@@ -89,7 +89,7 @@ class Database:
                     work = UnitOfWork(connection, self._vault)
                     yield work
                 if work.keys.erased:
-                    await self._sweep()
+                    await self.sweep()
         finally:
             self._inside.discard(task)
 
@@ -170,7 +170,7 @@ class Database:
             raise OperatorError("database.newer", database=place(self._url))
         return version
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
         """After a key was erased, remove what the database's files keep of its former row."""
         try:
             async with self._engine.connect() as connection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from sqlalchemy import LargeBinary, bindparam, func, select, update
+from sqlalchemy import LargeBinary, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.seal import KeyErased, SealBroken, Vault, seal, unseal
@@ -99,6 +99,12 @@ class Keys:
         if changes:
             await self._connection.execute(_REWRAP, changes)
         return len(changes)
+
+    async def rewrap_the_last(self) -> int:
+        """The same for all that is left, once everybody who was making keys has committed."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer: we are it
+            await self._connection.execute(text("LOCK TABLE data_keys IN SHARE ROW EXCLUSIVE MODE"))
+        return await self.rewrap(2**31)
 
     async def prove(self) -> None:
         """Raise OperatorError ``seal.wrong_master_key`` unless this master key opens the hub's own key."""

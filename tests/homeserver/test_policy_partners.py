@@ -252,3 +252,19 @@ async def test_members_that_are_still_being_fetched_are_not_waited_for(policy: P
     api.coming_in = True
     invitation = member(LISTED, "invite", DOCTOR)
     assert await policy.check_event_for_spam(invitation) == "NOT_SPAM"
+
+
+async def test_nobody_of_a_partner_is_brought_beside_our_patients(policy: Policy, api: Api) -> None:
+    """Their server does not ask ours whether somebody may come in: the event arrives, and is judged."""
+    api.members = [member(DOCTOR, "join"), member(DOCTOR, "invite", JEANNE)]
+    for came in (member(LISTED, "invite", UNLISTED), member(UNLISTED, "join")):
+        assert await policy.check_event_for_spam(came) == Codes.FORBIDDEN
+    assert await policy.check_event_for_spam(member(LISTED, "join")) == "NOT_SPAM"
+
+    api.members.append(member(HUB, "invite", UNLISTED))
+    assert await policy.check_event_for_spam(member(UNLISTED, "join")) == "NOT_SPAM"
+    api.members[-1] = member(UNLISTED, "join")
+    assert await policy.check_event_for_spam(member(UNLISTED, "join")) == "NOT_SPAM"  # a new name
+
+    api.members = [member(DOCTOR, "join"), member(LISTED, "join")]
+    assert await policy.check_event_for_spam(member(UNLISTED, "join")) == "NOT_SPAM"  # no patient is there
