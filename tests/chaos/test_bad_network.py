@@ -23,7 +23,7 @@ from tests.support.synapse import TestHomeserver
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
 COMMANDS = 3 * scale.COMMANDS // 10
-ROOMS = 5
+ROOMS = 6
 SHARE = 0.1
 PATIENCE_SECONDS = 1.5
 ENDPOINTS = frozenset(

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
 COMMANDS = scale.COMMANDS // 4
 ROOMS = 3
-LOCKS = 6 if scale.LONG else 2
+LOCKS = 6 if scale.LONG else 1
 RESTARTS = 6 if scale.LONG else 2
 BROKEN_CONNECTIONS = 40 if scale.LONG else 10
 

@@ -19,8 +19,8 @@ from tests.support.synapse import HUBS, SERVER_NAME, TestHomeserver, free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration]
 
-COMMANDS = 3 * scale.COMMANDS // 5
-OUTAGES = 10 if scale.LONG else 3
+COMMANDS = 2 * scale.COMMANDS // 5
+OUTAGES = 10 if scale.LONG else 2
 ROOMS = 4
 
 
