@@ -122,6 +122,15 @@ class Flow:
         history.decline(batch.to_device)
         return batch.next_batch
 
+    async def kept_up(self) -> None:
+        """See to our keys; what the homeserver does not take just now is tried after the next sync."""
+        try:
+            await self.member.keep_up()
+        except (Unreachable, MatrixError) as failed:
+            if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
+                raise
+            log.error("keys.not_kept_up", reason=getattr(failed, "errcode", type(failed).__name__))
+
     async def settled(self) -> None:
         """Wait until what came in is answered and sent, but not long.
 
@@ -148,11 +157,11 @@ class Flow:
         while True:
             try:
                 since = await self.receive(since)
-                await self.member.keep_up()
                 if not self.connected:
                     self.connected, self.connected_since = True, now()
                 self.synced.set()
                 await self.settled()
+                await self.kept_up()
             except (Unreachable, MatrixError) as failed:
                 if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
                     raise OperatorError("account.signed_out", user_id=self.member.user_id) from failed

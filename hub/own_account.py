@@ -74,7 +74,8 @@ async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> R
             raise OperatorError("recovery.not_needed", data=str(settings.data))
         on_step("start.homeserver")
         async with one(settings) as opened:
-            account = account or await _password_reset(settings, opened.own, file)
+            if account is None or not account.access_token:
+                account = await _password_reset(settings, opened.own, file)
             on_step("recovery.step")
             try:
                 return await membership.restore(file, account, recovery)

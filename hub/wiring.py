@@ -213,7 +213,6 @@ async def _signed_in(
     )
     member = await Member.open(file, account, DatabasePins(db), policy)
     try:
-        await member.keep_backup()
         yield member
     finally:
         await member.close()

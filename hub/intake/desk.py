@@ -103,8 +103,9 @@ class Desk:
             event = self._heard.popleft()
             try:
                 await self.verifications.hear(event, at, self._admits)
-            except (Unreachable, OperatorError):
-                self._heard.appendleft(event)
+            except (Unreachable, MatrixError, OperatorError) as failed:
+                if not isinstance(failed, MatrixError) or failed.passing:
+                    self._heard.appendleft(event)
                 raise
         self.verifications.expire(at)
         await self._follow_operator()

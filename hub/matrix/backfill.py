@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hub.matrix.batch import Synced, Timeline
@@ -26,8 +26,65 @@ log = Log(__name__)
 
 PAGE = 500
 AT_ONCE = 8
-PAGE_SECONDS = 20.0  # so long one room may hold up the others; then it is left for later
+PAGE_SECONDS = 20.0
+ROOM_SECONDS = 20.0  # so long one room may hold up the others; then it goes on with a later turn
+MOST_PAGES = 1000  # half a million events; no room of ours is so full, but a server may say so for ever
 LONGEST_PAUSE = 300.0
+
+
+@dataclass
+class Backfill:
+    """How far a room's past was fetched, between two attempts: a large one takes several."""
+
+    top: str | None = None  # the position that it reaches back from
+    at: str | None = None  # where to go on; None at its end
+    events: list[Mapping[str, Any]] = field(default_factory=list)  # newest first
+    pages: int = 0
+    failures: int = 0
+    not_before: float = 0.0  # monotonic
+
+    def wait(self, *, since_progress: bool) -> None:
+        """Come again later; soon, where the homeserver is only slow."""
+        self.failures = 0 if since_progress else self.failures + 1
+        self.not_before = time.monotonic() + min(2.0**self.failures, LONGEST_PAUSE)
+
+    async def reach_back(self, member: Member, timeline: Timeline, gap_from: str) -> None:
+        """Fetch what is missing before ``gap_from``, and keep what was fetched if it ends early."""
+        if self.top is None:
+            self.top = self.at = gap_from
+        elif self.top != gap_from:  # what came since the last attempt
+            newer = Backfill(gap_from, gap_from)
+            await newer._go_back(member, timeline, self.top)
+            self.events, self.top = newer.events + self.events, gap_from
+        await self._go_back(member, timeline, timeline.gap_to)
+        log.info("sync.gap_filled", room=timeline.room.room_id, count=len(self.events))
+
+    async def _go_back(self, member: Member, timeline: Timeline, until: str) -> None:
+        """To the position ``until`` or, where that is empty, to our own invitation."""
+        room_id = timeline.room.room_id
+        while self.at is not None:
+            query = {"dir": "b", "from": self.at, "limit": str(PAGE)}
+            if until:
+                query["to"] = until
+            try:
+                page = await member.client.call("GET", path("rooms", room_id, "messages", **query))
+            except MatrixError as refused:
+                if refused.status not in (403, 404):
+                    raise
+                # We are out of that room: what was said in it is no longer ours to read, or to wait for.
+                log.warning("sync.gap_closed", room=room_id, reason=refused.errcode)
+                self.at = None
+                return
+            chunk = [event for event in list_of(page.get("chunk")) if isinstance(event, dict)]
+            self.events += chunk
+            self.pages += 1
+            arrived = timeline.newly_joined and any(_begins_our_stay(member, event) for event in chunk)
+            following = page.get("end")
+            at = following if isinstance(following, str) and following != self.at and not arrived else None
+            if at is not None and self.pages >= MOST_PAGES:
+                log.error("sync.gap_given_up", room=room_id, count=len(self.events))
+                at = None
+            self.at = at
 
 
 async def fill_gaps(member: Member, synced: Synced) -> Synced:
@@ -51,27 +108,30 @@ async def fill_gaps(member: Member, synced: Synced) -> Synced:
 
 async def _caught_up(member: Member, timeline: Timeline) -> Timeline:
     """A timeline without a gap or, when the homeserver does not give it just now, a room left behind."""
-    room, now = timeline.room, time.monotonic()
+    room = timeline.room
+    past = member.backfills.setdefault(room.room_id, Backfill())
     left_behind = replace(room, behind=timeline.gap_to)
-    failures, not_before = member.backfills.get(room.room_id, (0, now))
+    behind = Timeline(left_behind, changed=left_behind != member.rooms.get(room.room_id))
+    if time.monotonic() < past.not_before:
+        return behind
+    pages = past.pages
     try:
-        if now < not_before:
-            return Timeline(left_behind, changed=left_behind != member.rooms.get(room.room_id))
-        if member.user_id not in room.members:
-            room = await _recalled(member, room)
-        missing = [] if timeline.gap_from is None else await _missing(member, timeline, timeline.gap_from)
-    except (MatrixError, Unreachable) as failed:
+        async with asyncio.timeout(ROOM_SECONDS):
+            if member.user_id not in room.members:
+                room = await _recalled(member, room)
+            if timeline.gap_from is not None:
+                await past.reach_back(member, timeline, timeline.gap_from)
+    except (MatrixError, Unreachable, TimeoutError) as failed:
         if isinstance(failed, MatrixError) and failed.errcode == "M_UNKNOWN_TOKEN":
             raise
-        pause = min(2.0**failures, LONGEST_PAUSE)
-        member.backfills[room.room_id] = (failures + 1, time.monotonic() + pause)
+        past.wait(since_progress=past.pages > pages)
         log.warning("sync.room_behind", room=room.room_id, reason=type(failed).__name__)
-        return Timeline(left_behind, changed=left_behind != member.rooms.get(room.room_id))
-    member.backfills.pop(room.room_id, None)
+        return behind
+    del member.backfills[room.room_id]
     return replace(
         timeline,
         room=replace(room, behind=None),
-        events=(*missing, *timeline.events),
+        events=(*reversed(past.events), *timeline.events),
         changed=timeline.changed or timeline.room.late or room != timeline.room,
     )
 
@@ -91,32 +151,6 @@ async def _recalled(member: Member, room: Room) -> Room:
         else:
             state.append({"type": kind, "state_key": "", "content": content})
     return room.after_all(state)
-
-
-async def _missing(member: Member, timeline: Timeline, gap_from: str) -> list[Mapping[str, Any]]:
-    """The events before a timeline, oldest first, back to the last sync or to our own invitation."""
-    found: list[Mapping[str, Any]] = []
-    at: str | None = gap_from
-    while at is not None:
-        query = {"dir": "b", "from": at, "limit": str(PAGE)}
-        if timeline.gap_to:
-            query["to"] = timeline.gap_to
-        try:
-            url = path("rooms", timeline.room.room_id, "messages", **query)
-            page = await member.client.call("GET", url, timeout=PAGE_SECONDS)
-        except MatrixError as refused:
-            if refused.status not in (403, 404):
-                raise
-            # We are out of that room by now: what was said in it is no longer ours to read, or to wait for.
-            log.warning("sync.gap_closed", room=timeline.room.room_id, reason=refused.errcode)
-            break
-        chunk = [event for event in list_of(page.get("chunk")) if isinstance(event, dict)]
-        found += chunk
-        arrived = timeline.newly_joined and any(_begins_our_stay(member, event) for event in chunk)
-        following = page.get("end")
-        at = following if isinstance(following, str) and following != at and not arrived else None
-    log.info("sync.gap_filled", room=timeline.room.room_id, count=len(found))
-    return found[::-1]
 
 
 def _begins_our_stay(member: Member, event: Mapping[str, Any]) -> bool:

@@ -21,13 +21,11 @@ from peewee import Model, PeeweeException, TextField
 from unpaddedbase64 import decode_base64, encode_base64
 
 from hub.errors import OperatorError
-from hub.matrix import signing
+from hub.matrix import identity, signing
 from hub.matrix.account import Account, AccountFile, Seeds
 from hub.matrix.client import Client, JsonObject, MatrixError, path
 from hub.matrix.olm import HubOlm, row_name
 from hub.matrix.rooms import MEGOLM
-from hub.matrix.secret_storage import RecoveryKey
-from hub.matrix.secret_store import SecretStore
 from hub.matrix.trust import RESTORED
 from hub.observe import Log
 
@@ -117,8 +115,7 @@ async def opened(client: Client, account: Account, file: AccountFile) -> tuple[B
     if published is None or not is_ours(published, client.user_id, key, signing.public_key(seeds.master)):
         if published is not None:
             log.error("backup.not_ours", account=client.user_id)
-        store = SecretStore(client, RecoveryKey.parse(account.recovery_key))
-        await store.put(SECRET, bytes.fromhex(account.backup_key))
+        await identity.remember(client, account, {SECRET: bytes.fromhex(account.backup_key)})
         published = await _made(client, key, seeds)
     version = str(published["version"])
     saved = _marked(client, version)

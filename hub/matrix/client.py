@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
@@ -31,6 +32,7 @@ JsonObject = dict[str, Any]
 CLIENT_API = "/_matrix/client/v3"
 REQUEST_SECONDS = 60.0
 LONGEST_DELAY_MS = 300_000  # whatever the server, or a proxy before it, asks for
+CLAIMED_AT_ONCE = 50  # devices: each takes a millisecond or more, and nothing else runs meanwhile
 ONE_TIME_KEYS_LOW = 25  # refill at half of what vodozemac holds, before anybody finds the pool empty
 
 
@@ -46,6 +48,11 @@ class MatrixError(Exception):
         self.session = answer.get("session")
         self.soft_logout = answer.get("soft_logout") is True
         super().__init__(f"{status} {self.errcode}")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well be answered later: the server is overloaded, or broken."""
+        return self.status >= 500 or self.errcode == "M_LIMIT_EXCEEDED"
 
 
 def _seconds(delay: object) -> float | None:
@@ -183,24 +190,34 @@ class Client(AsyncClient):
 
         Returns the names of other servers that could not be asked.
         """
-        wanted = {user: dict.fromkeys(names, "signed_curve25519") for user, names in devices.items()}
-        answer = await self.call("POST", path("keys", "claim"), {"one_time_keys": wanted})
-        # A hostile server's malformed key for one device must not cost the others theirs.
-        claimed = answer.get("one_time_keys")
-        for user_id, keys in claimed.items() if isinstance(claimed, dict) else ():
-            for device_id, key in keys.items() if isinstance(keys, dict) else ():
-                try:
-                    one = KeysClaimResponse.from_dict(
-                        {"one_time_keys": {user_id: {device_id: key}}, "failures": {}}
-                    )
-                    if isinstance(one, KeysClaimResponse):
-                        self.machine.handle_response(one)
-                except PeeweeException as fault:
-                    raise OperatorError("matrix.store_unwritable", path=self.store_path) from fault
-                except Exception as fault:
-                    log.warning("keys_claim.malformed", reason=type(fault).__name__)
-        failures = answer.get("failures")
-        return frozenset(failures) if isinstance(failures, dict) else frozenset()
+        every = ((user, name) for user, names in devices.items() for name in names)
+        silent: set[str] = set()
+        while some := list(islice(every, CLAIMED_AT_ONCE)):
+            wanted: dict[str, JsonObject] = {}
+            for user, name in some:
+                wanted.setdefault(user, {})[name] = "signed_curve25519"
+            answer = await self.call("POST", path("keys", "claim"), {"one_time_keys": wanted})
+            self._take_in_claimed(answer.get("one_time_keys"))
+            failures = answer.get("failures")
+            silent.update(failures if isinstance(failures, dict) else ())
+        return frozenset(silent)
+
+    def _take_in_claimed(self, claimed: object) -> None:
+        """Start a session with each key, all in one write."""
+        with self.machine.together():
+            for user_id, keys in claimed.items() if isinstance(claimed, dict) else ():
+                for device_id, key in keys.items() if isinstance(keys, dict) else ():
+                    # A hostile server's malformed key for one device must not cost the others theirs.
+                    try:
+                        one = KeysClaimResponse.from_dict(
+                            {"one_time_keys": {user_id: {device_id: key}}, "failures": {}}
+                        )
+                        if isinstance(one, KeysClaimResponse):
+                            self.machine.handle_response(one)
+                    except PeeweeException:
+                        raise
+                    except Exception as fault:
+                        log.warning("keys_claim.malformed", reason=type(fault).__name__)
 
     async def room_send(self, *_: Any, **__: Any) -> NoReturn:
         """Closed: nio's own sending may fall back to plaintext. Use ``outbound.Outbound.send``."""

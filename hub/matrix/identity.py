@@ -18,6 +18,9 @@ from hub.matrix.account import Account, AccountFile, Seeds
 from hub.matrix.client import Client, MatrixError, path
 from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.secret_store import SecretStore
+from hub.observe import Log
+
+log = Log(__name__)
 
 JsonObject = dict[str, Any]
 
@@ -89,8 +92,7 @@ async def establish(client: Client, account: Account, file: AccountFile) -> Acco
         seeds = Seeds(*(secrets.token_bytes(32).hex() for _ in range(3)))
         account = file.update(account, seeds=seeds, recovery_key=RecoveryKey.new().text)
     if not master:
-        contents = {name: bytes.fromhex(getattr(seeds, attribute)) for name, attribute in SECRETS.items()}
-        await SecretStore(client, RecoveryKey.parse(account.recovery_key)).fill(contents)
+        await SecretStore(client, RecoveryKey.parse(account.recovery_key)).fill(_secrets(seeds))
         await _publish(client, account, seeds)
     elif next(iter(master["keys"].values())) != signing.public_key(seeds.master):
         raise OperatorError("identity.replaced", user_id=account.user_id)
@@ -148,6 +150,22 @@ async def _with_password(client: Client, account: Account, url_path: str, conten
         await client.call("POST", url_path, {**content, "auth": auth})
 
 
+async def remember(client: Client, account: Account, more: Mapping[str, bytes]) -> None:
+    """Put more secrets into secret storage.
+
+    One that somebody made anew, with another key, is made anew by us: what it should hold lies here.
+    """
+    store = SecretStore(client, RecoveryKey.parse(account.recovery_key))
+    try:
+        for name, secret in more.items():
+            await store.put(name, secret)
+    except OperatorError as lost:
+        if lost.code not in ("recovery.wrong_key", "recovery.no_storage") or account.seeds is None:
+            raise
+        log.error("secret_storage.replaced", account=account.user_id)
+        await store.fill({**_secrets(account.seeds), **more})
+
+
 async def recalled(client: Client, recovery: RecoveryKey) -> Seeds:
     """The seeds out of secret storage, proven to be those of the identity that the server shows.
 
@@ -187,6 +205,10 @@ async def _sign_device(client: Client, seeds: Seeds, device: JsonObject) -> None
     )
     if answer.get("failures"):
         raise OperatorError("identity.signature_refused", device_id=client.device_id)
+
+
+def _secrets(seeds: Seeds) -> dict[str, bytes]:
+    return {name: bytes.fromhex(getattr(seeds, attribute)) for name, attribute in SECRETS.items()}
 
 
 def _vouched(client: Client, seeds: Seeds) -> JsonObject:

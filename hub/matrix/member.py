@@ -15,6 +15,7 @@ from uuid import uuid4
 from hub.errors import OperatorError
 from hub.matrix import backup, history, identity, signing
 from hub.matrix.account import Account, AccountFile, new_device_id, new_pickle_key
+from hub.matrix.backfill import Backfill
 from hub.matrix.backup import Backup
 from hub.matrix.batch import Batch, ToDevice, Withheld
 from hub.matrix.client import Client, MatrixError, Unreachable, path
@@ -56,8 +57,8 @@ class Member:
     taken: set[str] = field(default_factory=set)  # to-device messages since the last batch kept
     withheld: dict[tuple[str, str, str], Withheld] = field(default_factory=dict)  # room, session, sender
     new_keys: set[tuple[str, str]] = field(default_factory=set)  # (room, session) since the last batch kept
-    backfills: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Rooms whose past could not be fetched: how often in a row, and not to be tried before (monotonic)."""
+    backfills: dict[str, Backfill] = field(default_factory=dict)
+    """By room: what was fetched of a past that could not be fetched at once."""
     backup: Backup | None = None
     shares_history: history.Allows = history.never
     """Whether who is invited into a room may read what was said in it before."""
@@ -124,19 +125,20 @@ class Member:
             message = olm.outgoing_to_device_messages.pop(0)
             await self.client.call("PUT", path("sendToDevice", message.type, uuid4().hex), message.as_dict())
 
-    async def keep_backup(self) -> None:
-        """Open this account's key backup, or make it: from now on :meth:`back_up` adds to it."""
-        self.backup, self.account = await backup.opened(self.client, self.account, self.file)
-
     async def back_up(self) -> int:
-        """Send to the backup what it lacks; returns how many keys. One that was taken away is made anew."""
+        """Send to the backup what it lacks; returns how many keys.
+
+        It is opened or made first, and with the next call when it was taken away. Raises as Client.call does,
+        and OperatorError.
+        """
+        if self.backup is None:
+            self.backup, self.account = await backup.opened(self.client, self.account, self.file)
         try:
-            return await self.backup.save() if self.backup is not None else 0
+            return await self.backup.save()
         except MatrixError as refused:
-            if refused.errcode not in ("M_WRONG_ROOM_KEYS_VERSION", "M_NOT_FOUND"):
-                raise
-            await self.keep_backup()
-            return await self.backup.save() if self.backup is not None else 0
+            if refused.errcode in ("M_WRONG_ROOM_KEYS_VERSION", "M_NOT_FOUND"):
+                self.backup = None
+            raise
 
     async def join(self, room_id: str) -> str:
         """Join a room we were invited to; joining twice is joining once. Returns the room id.

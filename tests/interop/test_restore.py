@@ -15,7 +15,7 @@ from hub import wiring
 from hub.matrix import signing
 from hub.matrix.backup import current
 from hub.matrix.batch import Received
-from hub.matrix.client import path
+from hub.matrix.client import MatrixError, path
 from hub.matrix.inbound import open_event
 from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.trust import Verdict
@@ -125,6 +125,7 @@ async def test_a_backup_that_the_server_put_there_is_given_no_keys(
 ) -> None:
     chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
+        await running.member.back_up()
         client = running.member.client
         forged = {
             "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
@@ -132,6 +133,7 @@ async def test_a_backup_that_the_server_put_there_is_given_no_keys(
         }
         theirs = await client.call("POST", path("room_keys", "version"), forged)
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
+        await running.member.back_up()
         published = await current(running.member.client)
         assert published is not None
         assert published["version"] != theirs["version"]
@@ -145,11 +147,14 @@ async def test_a_backup_that_was_taken_away_is_made_anew_while_the_hub_runs(
     chosen = settings(homeserver, tmp_path / "var", next(homeserver.hub_names))
     async with in_own_task(wiring.running(chosen, lambda step: None)) as running:
         member, key = running.member, encode_base64(bytes(32))
+        await member.back_up()
         before = await current(member.client)
         assert before is not None
         await member.client.call("DELETE", path("room_keys", "version", before["version"]), {})
         session = OutboundGroupSession()
         member.client.machine.create_group_session(key, key, "!r:x", session.id, session.session_key)
+        with pytest.raises(MatrixError):
+            await member.back_up()
         await member.back_up()
         after = await current(member.client)
         assert after is not None
