@@ -65,8 +65,11 @@ async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> R
     """The hub's account from its recovery key alone, into an empty data folder.
 
     Its password is set anew with the homeserver's registration secret, unless PARCOURS_HUB_PASSWORD gives it.
-    Raises OperatorError ``recovery.not_needed`` when the folder has an identity.
+    Raises OperatorError ``recovery.not_needed`` when the folder has an identity, ``recovery.embedded_lost``
+    when the homeserver was in the folder that was lost.
     """
+    if settings.homeserver.url is None and not (settings.data / "homeserver" / "homeserver.db").exists():
+        raise OperatorError("recovery.embedded_lost")
     with folder.ours(settings.data):
         file = AccountFile(settings.data / "hub", folder.master_key(settings.data))
         account = file.load()
@@ -76,6 +79,7 @@ async def restore(settings: Settings, recovery: RecoveryKey, on_step: Step) -> R
         async with one(settings) as opened:
             if account is None or not account.access_token:
                 account = await _password_reset(settings, opened.own, file)
+            account = file.update(account, homeserver=opened.own.url)
             on_step("recovery.step")
             try:
                 return await membership.restore(file, account, recovery)

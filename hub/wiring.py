@@ -137,6 +137,26 @@ def published_roles(account: Account, db: Database) -> PublishedRoles:
     return PublishedRoles(account.homeserver, account.user_id, account.access_token, staff)
 
 
+async def recall_staff(settings: Settings) -> int:
+    """After a restore onto an empty database: enrol the professionals whom the homeserver still lists.
+
+    Returns how many. Who is a patient, chosen languages and the journal are lost with the database.
+    """
+    master = folder.master_key(settings.data)
+    account = AccountFile(settings.data / "hub", master).load()
+    if account is None:
+        return 0
+    async with database(settings, master) as db:
+        professionals = await published_roles(account, db).listed()
+        recalled = 0
+        for user_id in sorted(professionals):
+            async with db.transaction() as tx:
+                if not (await directory.find(tx, user_id)).enrolled:
+                    await directory.enrol(tx, user_id, Role.PROFESSIONAL, None, now())
+                    recalled += 1
+    return recalled
+
+
 async def enrol_cast(hub: Running, path: Path) -> list[cast.Credentials]:
     """The demonstration's people, with accounts on their homeserver and roles in the directory.
 
@@ -200,7 +220,7 @@ async def _watch(embedded: EmbeddedHomeserver | None) -> None:
     """
     if embedded is not None:
         await embedded.wait()
-        raise OperatorError("homeserver.ended")
+        raise OperatorError("homeserver.ended", log=str(embedded.log))
 
 
 @asynccontextmanager

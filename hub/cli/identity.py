@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +99,7 @@ def restore(
 
 async def _restore(settings: Settings, recovery: RecoveryKey) -> None:
     restored = await own_account.restore(settings, recovery, step)
+    professionals = await wiring.recall_staff(settings)
     tell(
         "recovery.done",
         user_id=restored.user_id,
@@ -105,10 +107,13 @@ async def _restore(settings: Settings, recovery: RecoveryKey) -> None:
         keys=restored.keys,
         sessions=restored.sessions,
     )
+    tell("recovery.directory", count=professionals)
 
 
 def _recovery_key(file: Path | None) -> RecoveryKey:
     """Typed without being shown, or read from a file: a command line would be seen by every process."""
+    if file is None and not sys.stdin.isatty():
+        raise OperatorError("recovery.no_terminal", status=2)
     try:
         typed = file.read_text() if file is not None else typer.prompt(say("recovery.ask"), hide_input=True)
         return RecoveryKey.parse(typed)

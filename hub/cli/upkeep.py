@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hub import folder, wiring
+from hub import wiring
 from hub.cli.app import Config, Data, cli, console, group, run, say, settings_of, tell, warn
+from hub.cli.identity import known_master_key
 from hub.config import Settings
 from hub.observe import setup_logging
 
@@ -32,8 +33,7 @@ def upgrade(config: Config = None, data: Data = None) -> None:
 
 
 async def _upgrade(settings: Settings) -> None:
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with wiring.database(settings, folder.master_key(settings.data)):
+    async with wiring.database(settings, known_master_key(settings)):
         tell("db.upgraded")
 
 

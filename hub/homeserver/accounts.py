@@ -92,6 +92,17 @@ async def set_display_name(url: str, admin_token: str, user_id: str, display_nam
     await _call("PUT", url + path, token=admin_token, json={"displayname": display_name})
 
 
+async def get_account_data(url: str, token: str, user_id: str, kind: str) -> dict[str, Any] | None:
+    """One of the account's own notes to itself; None where there is none."""
+    path = f"/_matrix/client/v3/user/{quote(user_id, safe='')}/account_data/{quote(kind, safe='')}"
+    try:
+        return await _call("GET", url + path, token=token)
+    except OperatorError as refused:
+        if refused.facts.get("errcode") == "M_NOT_FOUND":
+            return None
+        raise
+
+
 async def set_account_data(url: str, token: str, user_id: str, kind: str, content: dict[str, Any]) -> None:
     """Replace one of the account's own notes to itself; ``token`` is the account's."""
     path = f"/_matrix/client/v3/user/{quote(user_id, safe='')}/account_data/{quote(kind, safe='')}"

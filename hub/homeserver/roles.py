@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hub.errors import OperatorError
 from hub.homeserver import accounts
-from hub.homeserver.rules import ROLES
+from hub.homeserver.rules import ROLES, listed
 from hub.observe import Log
 
 log = Log(__name__)
@@ -41,6 +41,10 @@ class PublishedRoles:
                 self.url, self.token, self.user_id, ROLES, {"professionals": sorted(current)}
             )
             self._published = current
+
+    async def listed(self) -> frozenset[str]:
+        """Who is on the list now: what is left of a directory that was lost."""
+        return listed(await accounts.get_account_data(self.url, self.token, self.user_id, ROLES))
 
     async def run(self) -> None:
         """Publish what others enrolled (the command line, a bridge); until cancelled."""

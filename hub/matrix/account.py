@@ -86,25 +86,29 @@ class AccountFile:
 
     def save(self, account: Account) -> Account:
         """Replace the file; the old one stays whole until the new one is on disk."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone():
-            seal_file(self.path, self.master, json.dumps(asdict(account)).encode())
-        return account
+            return self._write(account)
+
+    def update(self, account: Account, **changes: object) -> Account:
+        """These changes, and nothing else: what others wrote since ``account`` was read stays."""
+        with self._alone():
+            return self._write(replace(self.load() or account, **changes))  # type: ignore[arg-type]
 
     def seal_anew(self) -> None:
         """Seal what is there with the present master key, beside a process that uses it."""
         with self._alone():
             seal_file(self.path, self.master, unseal_file(self.path, self.master))
 
+    def _write(self, account: Account) -> Account:
+        seal_file(self.path, self.master, json.dumps(asdict(account)).encode())
+        return account
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self.folder / "account.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
-
-    def update(self, account: Account, **changes: object) -> Account:
-        """A changed account, saved."""
-        return self.save(replace(account, **changes))  # type: ignore[arg-type]

@@ -102,6 +102,9 @@ async def resting(
     data, env = folder / "var", on(homeserver, folder, next(homeserver.hub_names))
     async with up(data, env=env) as running:
         assert running.ready
+        async with asyncio.timeout(60):  # it makes its key backup a moment after it is ready
+            while (await doctor(data, env))["backup"] != "well":
+                await asyncio.sleep(0.2)
         files = {path: path.read_bytes() for path in (data / "hub").glob("*.sealed")}
         report = await doctor(data, env)
         assert {path: path.read_bytes() for path in files} == files

@@ -23,7 +23,7 @@ async def test_the_first_page_says_what_this_is_and_how_to_sign_in(site: Site) -
     assert "Element" in text
     assert "http://127.0.0.1:8008" in text
     assert "@parcours:parcours.localhost" in text
-    assert "<code>/aide</code>" in text
+    assert "<code>!aide</code>" in text
     assert "112" in text
 
 
