@@ -6,6 +6,9 @@ a kill at any moment loses nothing and repeats nothing.
     receive   Matrix → inbox     sync, back-fill, decrypt, trust, keep
     answer    inbox → outbox     claim, parse, authorise, dispatch, queue: ONE transaction
     deliver   outbox → Matrix    claim, render, encrypt, send, mark
+
+What can be answered at once is answered in the transaction that keeps it: a lone command waits for one
+commit.
 """
 
 from __future__ import annotations
@@ -113,8 +116,8 @@ class Flow:
             return await outbound.send_in_clear(row.room_id, content(in_clear), row.txn_id)
 
     async def kept(self, batch: Batch) -> str:
-        """Keep a batch, then ring for those who wait for it."""
-        if await self.ledger.keep(batch, now()):
+        """Keep a batch and answer what can be at once, then ring for those who wait for it."""
+        if await self.ledger.keep(batch, now(), along=self.clerk.along):
             self.clerk.bell.ring()
         if batch.rooms:
             self.relay.bell.ring()  # a room that a letter waits for may be among them

@@ -1,7 +1,8 @@
 """The clerk: takes the next row of the inbox, answers it, and ticks it off, in one transaction.
 
-A fault undoes all of it. It is tried again a few times; a cause that lasts is no bad luck, so the row is then
-parked for the operator, and its sender is told under which reference.
+Several rows share it, each in a savepoint: a fault undoes all of its row, and nothing of the others. It is
+tried again a few times; a cause that lasts is no bad luck, so the row is then parked for the operator, and
+its sender is told under which reference.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from hub.delivery.bell import Bell
 from hub.delivery.relay import now
@@ -25,9 +27,19 @@ log = Log(__name__)
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
+AT_ONCE = 8
+"""Rows in one transaction, at most: each waits for the last, and so does whoever else writes."""
 
 Answer = Callable[[UnitOfWork, InboxRow], Awaitable[str]]
 """Does what a row asks, queues the letters, ticks the row off; returns the declared name of what it asked."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How many rows were answered, and the one that failed behind them, if any."""
+
+    answered: int
+    failure: tuple[InboxRow, Exception] | None = None
 
 
 @dataclass
@@ -45,30 +57,47 @@ class Clerk:
     async def run(self) -> None:
         """Answer until cancelled."""
         while True:
-            while await self._next():
-                self.on_answered()
+            while await self.turn():
+                pass
             await self.bell.wait(PAUSE_SECONDS)
 
-    async def _next(self) -> bool:
-        """Answer one row; False when none is due."""
-        row: InboxRow | None = None
-        began = time.perf_counter()
+    async def along(self, tx: UnitOfWork) -> Done:
+        """Answer what is due within somebody's transaction, up to the first row that fails.
+
+        That one stays as it was, and :meth:`turn` meets it again; those before it are answered.
+        """
+        for answered in range(AT_ONCE):
+            began = time.perf_counter()
+            row = await tx.inbox.next(self.account, now())
+            if row is None:
+                return Done(answered)
+            try:
+                async with tx.savepoint():
+                    command = await self.answer(tx, row)
+            except Exception as failed:
+                return Done(answered, (row, failed))
+            tx.on_commit.append(partial(self._answered, command, time.perf_counter() - began))
+        return Done(AT_ONCE)
+
+    async def turn(self) -> bool:
+        """Answer some rows; False when none is due."""
         try:
             async with self.db.transaction() as tx:
-                row = await tx.inbox.next(self.account, now())
-                if row is None:
-                    return False
-                command = await self.answer(tx, row)
+                done = await self.along(tx)
         except OperatorError as failed:
             await self._wait(failed)
-        except Exception as failed:
-            if row is None:
-                raise
-            await self._failed(row, report(failed, log))
-        else:
-            self.metrics.events.labels(outcome="answered").inc()
-            self.metrics.command_seconds.labels(command).observe(time.perf_counter() - began)
-        return True
+            return True
+        match done.failure:
+            case (_, OperatorError() as away):
+                await self._wait(away)
+            case (row, fault_of_it):
+                await self._failed(row, report(fault_of_it, log))
+        return done != Done(0)
+
+    def _answered(self, command: str, seconds: float) -> None:
+        self.metrics.events.labels(outcome="answered").inc()
+        self.metrics.command_seconds.labels(command).observe(seconds)
+        self.on_answered()
 
     async def _failed(self, row: InboxRow, reference: str) -> None:
         at, last = now(), row.attempts + 1 >= ATTEMPTS

@@ -6,7 +6,7 @@ A kill before the commit and the homeserver tells the same again; after it, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from hub.matrix.trust import Pin
 from hub.observe import Log, Metrics
 from hub.storage.engine import Transactions
 from hub.storage.rows import Waiting
+from hub.storage.unit_of_work import UnitOfWork
 
 log = Log(__name__)
 
@@ -38,6 +39,9 @@ WITHHELD = {
     "m.unavailable": "undecryptable.withheld",
 }
 """What a device says when it keeps a key from us → the sentence for its owner."""
+
+Also = Callable[[UnitOfWork], Awaitable[object]]
+"""What else belongs into a transaction."""
 
 
 @dataclass
@@ -92,8 +96,11 @@ class Ledger:
             no_longer_waiting=frozenset(event.event_id for event in opened),
         )
 
-    async def keep(self, batch: Batch, now: datetime) -> int:
-        """Write it all down; returns how many rows came into the inbox."""
+    async def keep(self, batch: Batch, now: datetime, along: Also | None = None) -> int:
+        """Write it all down; returns how many rows came into the inbox.
+
+        ``along``: what is done in the same transaction, if any did.
+        """
         pins = tuple(self.member.trust.changed_identities.values())
         rooms = self.member.rooms.after(batch.rooms)
         rows = [
@@ -111,6 +118,8 @@ class Ledger:
             for room in batch.rooms:
                 await tx.rooms.save(self.account, room.room_id, json.dumps(room.to_json()).encode())
             await tx.sync.save(self.account, batch.next_batch, now)
+            if added and along is not None:
+                await along(tx)
         self.first_turn = False
         self.member.move_on(batch)
         for pin in pins:

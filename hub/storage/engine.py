@@ -88,6 +88,8 @@ class Database:
                 async with self._begin() as connection:
                     work = UnitOfWork(connection, self._vault)
                     yield work
+                for told in work.on_commit:
+                    told()
                 if work.keys.erased:
                     await self.sweep()
         finally:

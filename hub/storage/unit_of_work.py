@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,6 +35,8 @@ class UnitOfWork:
         self.leases = Leases(connection)
         self.identities = Identities(connection)
         self.verifications = VerificationTable(connection)
+        self.on_commit: list[Callable[[], None]] = []
+        """Called once it is committed, in order: counting and ringing, nothing that can fail or wait."""
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

@@ -124,7 +124,7 @@ async def test_malformed_forged_and_replayed_events_cost_honest_people_nothing(
         answer["rooms"]["join"][ROOM] = {"timeline": {"events": events}}
         server.answer = answer
         await flow.receive(f"s{n - 1}" if n else "s")
-        while await flow.clerk._next():
+        while await flow.clerk.turn():
             pass
         tally.faults["events"] += len(events)
         tally.faults["to-device messages"] += EVENTS_A_SYNC // 4
