@@ -155,7 +155,10 @@ def _take_in_withheld(member: Member, raw: Mapping[str, Any]) -> None:
         # They have no way to reach us: let us open one to them.
         member.client.machine._mark_device_for_unwedging(sender, content["sender_key"])
         return
-    withheld = Withheld(content["room_id"], content["session_id"], sender, content["code"])
+    facts = content["room_id"], content["session_id"], sender, content["code"]
+    if not all(isinstance(fact, str) for fact in facts):
+        raise TypeError("a withheld key whose facts are no text")
+    withheld = Withheld(*facts)
     member.withheld[withheld.room_id, withheld.session_id, sender] = withheld
     while len(member.withheld) > MOST_WITHHELD:
         del member.withheld[next(iter(member.withheld))]

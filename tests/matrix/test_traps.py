@@ -269,6 +269,12 @@ async def test_why_a_key_is_withheld_is_known_by_whose_message_it_is(device: Ope
     assert (notice.room_id, notice.session_id, notice.code) == (room, session.id, "m.unverified")
     assert notice.sender == friend.member.user_id
 
+    forged = {"room_id": room, "session_id": session.id, "code": {"no": "text"}}  # nobody can look that up
+    us = ours.member
+    await outbound.to_device("m.room_key.withheld", {us.user_id: {us.account.device_id: forged}})
+    await ours.listen()
+    assert list(us.withheld.values()) == [notice]
+
 
 @pytest.mark.parametrize("period", [{"rotation_period_msgs": 1}, {"rotation_period_ms": 1}])
 async def test_a_room_says_how_long_a_key_lasts(
