@@ -12,6 +12,10 @@ from nio.crypto import OutboundGroupSession
 from unpaddedbase64 import encode_base64
 
 from hub import wiring
+from hub.care.directory import service as directory
+from hub.care.directory.model import Role
+from hub.delivery.relay import now
+from hub.errors import OperatorError
 from hub.matrix import signing
 from hub.matrix.backup import current
 from hub.matrix.batch import Received
@@ -50,6 +54,9 @@ async def test_the_hub_comes_back_on_an_empty_disk_with_its_recovery_key_alone(
 
     chosen = settings(homeserver, data, name)
     async with in_own_task(wiring.running(chosen, lambda step: None)) as first:
+        async with first.db.transaction() as tx:
+            await directory.enrol(tx, nadia.user_id, Role.PROFESSIONAL, "Nadia", now())
+        await first.roles.publish()
         room = await nadia.create_room("Parcours", invite=[first.member.user_id])
         await nadia.wait_for_message(room, sender=first.member.user_id, contains="Parcours")
         asked = await nadia.send_text(room, "/aide")
@@ -60,6 +67,15 @@ async def test_the_hub_comes_back_on_an_empty_disk_with_its_recovery_key_alone(
         lost = first.member.account
         key.write_text(lost.recovery_key)
     shutil.rmtree(data)
+
+    # What people try first does no harm: starting it, and a password that is none.
+    with pytest.raises(OperatorError) as refused:
+        async with in_own_task(wiring.running(settings(homeserver, data, name), lambda step: None)):
+            pass
+    assert refused.value.code == "account.login_refused"
+    status, said = await restore({**env, "PARCOURS_HUB_PASSWORD": "mal tapé"}, data, key)
+    assert status == 1
+    assert "identity restore" in said
 
     wrong = tmp_path / "wrong"
     wrong.write_text(RecoveryKey.new().text)
@@ -73,12 +89,15 @@ async def test_the_hub_comes_back_on_an_empty_disk_with_its_recovery_key_alone(
     status, said = await restore(env, data, key)
     assert status == 0, said
     assert "est de retour" in said
+    assert "liste du serveur Matrix : 1." in " ".join(said.split())
     again, said = await restore(env, data, key)
     assert again == 1
     assert "rien à reprendre" in said
 
     async with in_own_task(wiring.running(settings(homeserver, data, name), lambda step: None)) as second:
         member = second.member
+        async with second.db.transaction() as tx:
+            assert (await directory.find(tx, nadia.user_id)).role is Role.PROFESSIONAL
         assert member.account.seeds == lost.seeds
         assert member.account.device_id != lost.device_id
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nio.crypto import OutboundGroupSession
 from unpaddedbase64 import encode_base64
 
+from hub.matrix import backfill
 from hub.matrix.account import Account, AccountFile
 from hub.matrix.backfill import fill_gaps
 from hub.matrix.batch import Received, Synced, Timeline, Undecryptable
@@ -327,3 +328,40 @@ async def test_the_state_beside_a_timeline_is_taken_in(member: Member) -> None:
         (timeline,) = (await sync(member, None)).timelines
     assert timeline.room.members == {HUB: "join", NURSE: "join", "@new:x": "invite"}
     assert timeline.room.encrypted is True
+
+
+async def test_a_past_that_takes_long_is_fetched_over_several_turns_and_nothing_twice(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full room on a slow homeserver: it holds the others up for a while, and goes on where it was."""
+    monkeypatch.setattr(backfill, "ROOM_SECONDS", 0.3)
+    asked: list[str] = []
+
+    async def page(method: str, url: str, *_: object, **__: object) -> object:
+        await asyncio.sleep(0.05)
+        at = parse_qs(urlsplit(url).query)["from"][0]
+        asked.append(at)
+        if at.startswith("s"):  # what was said between two of our syncs, none of it in this room
+            return {"chunk": [], "end": "p20"} if at == "s1" else {"chunk": []}
+        number = int(at[1:])
+        return {"chunk": [said(str(number))], **({"end": f"p{number - 1}"} if number > 1 else {})}
+
+    member.client.call = page  # type: ignore[method-assign, assignment]
+    room = Room(ROOM, members={HUB: "join"})
+    turns, timeline = 0, Timeline(room, gap_from="s1", gap_to="s0")
+    while True:
+        (filled,) = (await fill_gaps(member, Synced("s1", "s2", timelines=(timeline,)))).timelines
+        turns += 1
+        if not filled.room.late:
+            break
+        assert filled.events == ()
+        assert filled.room.behind == "s0"
+        member.rooms.update(filled.room)
+        member.backfills[ROOM].not_before = 0.0
+        timeline = Timeline(filled.room, gap_from=f"s{turns + 1}", gap_to="s0")
+    assert turns > 2
+    assert [event["content"]["body"] for event in filled.events] == [str(n) for n in range(1, 21)]
+    fetched = [at for at in asked if at.startswith("p")]
+    assert len(set(fetched)) == 20
+    assert len(fetched) - 20 <= turns  # the page under way as a turn ended, at most
+    assert member.backfills == {}
