@@ -137,6 +137,20 @@ def published_roles(account: Account, db: Database) -> PublishedRoles:
     return PublishedRoles(account.homeserver, account.user_id, account.access_token, staff)
 
 
+@asynccontextmanager
+async def database_beside(settings: Settings, master: Master) -> AsyncIterator[Database]:
+    """The database of a hub that may be running: neither upgraded nor read through, which would make it wait.
+
+    Raises OperatorError where it is of another version.
+    """
+    db = Database.open(settings.database_url(), Vault(master))
+    try:
+        await db.current()
+        yield db
+    finally:
+        await db.close()
+
+
 async def recall_staff(settings: Settings) -> int:
     """After a restore onto an empty database: enrol the professionals whom the homeserver still lists.
 

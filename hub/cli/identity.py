@@ -52,7 +52,7 @@ async def _show(settings: Settings) -> None:
     ):
         table.add_row(say(key), "[green]✓[/]" if holds else "[bold red]✗[/]")
     console.print(table)
-    async with wiring.database(settings, master) as db, db.transaction() as tx:
+    async with wiring.database_beside(settings, master) as db, db.transaction() as tx:
         changed = [pinned for pinned in await tx.identities.all() if pinned.changed]
     for pinned in changed:
         key = pinned.changed_to or ""
@@ -137,7 +137,7 @@ def accept(
 
 
 async def _accept(settings: Settings, user_id: str, key: str) -> None:
-    async with wiring.database(settings, known_master_key(settings)) as db, db.transaction() as tx:
+    async with wiring.database_beside(settings, known_master_key(settings)) as db, db.transaction() as tx:
         accepted = await tx.identities.accept(user_id, key, directory.OPERATOR, now())
         known = await tx.identities.find(user_id)
     if accepted is None and known is not None and known.changed:

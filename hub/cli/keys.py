@@ -34,7 +34,7 @@ async def _rotate(settings: Settings) -> None:
     if not isinstance(master, MasterKeyFile):
         raise OperatorError("keys.in_environment", path=str(settings.data / "master.key"))
     accounts = [AccountFile(path.parent, master) for path in settings.data.rglob("account.sealed")]
-    async with wiring.database(settings, master) as db:
+    async with wiring.database_beside(settings, master) as db:
         rotated = await rotation.rotate(master, db, accounts)
     tell("keys.rotated", count=rotated.keys)
     for path in rotated.former:

@@ -67,7 +67,7 @@ async def _publish(settings: Settings, master: Master) -> None:
     """Let the homeserver know the new role at once; a hub that never started does so at its start."""
     account = AccountFile(settings.data / "hub", master).load()
     if account is not None and account.access_token:
-        async with wiring.database(settings, master) as db:
+        async with wiring.database_beside(settings, master) as db:
             await wiring.published_roles(account, db).publish()
 
 

@@ -57,7 +57,7 @@ async def _verify(settings: Settings) -> None:
     account = AccountFile(settings.data / "hub", master).load()
     if account is None:
         raise OperatorError("identity.none", data=str(settings.data))
-    async with wiring.database(settings, master) as db:
+    async with wiring.database_beside(settings, master) as db:
         if not await lease.living(db, account.name):
             raise OperatorError("verify.no_hub")
         row = await _compared(db, _chosen(await _waiting(db, account.name)))

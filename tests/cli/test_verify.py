@@ -9,7 +9,8 @@ from pathlib import Path
 from hub.locale import Language, translate
 from hub.matrix.account import AccountFile
 from hub.matrix.member import new_account
-from hub.seal import MasterKey
+from hub.seal import MasterKey, Vault
+from hub.storage.engine import Database
 from tests.support.command_line import at_terminal, surroundings
 
 COMMAND = ("identity", "verify")
@@ -39,6 +40,9 @@ async def test_a_hub_that_does_not_run_cannot_answer(tmp_path: Path) -> None:
     data.mkdir()
     master = MasterKey.create(data / "master.key")
     AccountFile(data / "hub", master).save(new_account("http://127.0.0.1:1", "@hub:x", "word"))
+    database = Database.open(f"sqlite+aiosqlite:///{data / 'parcours.db'}", Vault(master))
+    await database.upgrade()
+    await database.close()
     async with at_terminal(data, *COMMAND) as terminal:
         await terminal.shows(translate(Language.FR, "verify.no_hub")[:60])
         assert await terminal.ended() == 1
