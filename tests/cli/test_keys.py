@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,23 +12,14 @@ from hub.matrix.account import AccountFile
 from hub.seal import MasterKeyFile
 from hub.terminal.cast import Credentials
 from hub.terminal.person import Person
-from tests.support.command_line import on, surroundings, up
+from tests.support.command_line import command, on, up
 from tests.support.synapse import TestHomeserver
 
 pytestmark = pytest.mark.integration
 
 
 async def rotate(data: Path, env: dict[str, str]) -> tuple[int, str]:
-    """Exit status, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "hub", "keys", "rotate", "--data", str(data)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=surroundings(env),
-    )
-    said, _ = await process.communicate()
-    return await process.wait(), said.decode()
+    return await command("keys", "rotate", "--data", str(data), env=env)
 
 
 async def test_the_master_key_is_replaced_while_the_hub_answers(

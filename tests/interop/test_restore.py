@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from hub.matrix.inbound import open_event
 from hub.matrix.secret_storage import RecoveryKey
 from hub.matrix.trust import Verdict
 from tests.interop.conftest import JsPeople
-from tests.support.command_line import on, surroundings
+from tests.support.command_line import command, on
 from tests.support.hub import in_own_task, settings
 from tests.support.synapse import TestHomeserver
 
@@ -32,17 +31,9 @@ pytestmark = [pytest.mark.interop, pytest.mark.integration]
 
 
 async def restore(env: dict[str, str], data: Path, key: Path) -> tuple[int, str]:
-    """``parcours identity restore`` as an operator runs it: exit status, and what it said."""
-    command = ("-m", "hub", "identity", "restore", "--data", str(data), "--recovery-key", str(key))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=surroundings(env),
-    )
-    said, _ = await process.communicate()
-    return await process.wait(), said.decode()
+    """As an operator runs it."""
+    options = ("--data", str(data), "--recovery-key", str(key))
+    return await command("identity", "restore", *options, env=env)
 
 
 async def test_the_hub_comes_back_on_an_empty_disk_with_its_recovery_key_alone(

@@ -187,6 +187,20 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+async def command(*words: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """``parcours WORDS``, without a terminal: its exit status, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "hub", *words),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=surroundings(env),
+    )
+    said, _ = await process.communicate()
+    return await process.wait(), said.decode()
+
+
 def surroundings(env: dict[str, str] | None = None) -> dict[str, str]:
     """This process' environment without settings of a hub, and with ``env``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PARCOURS_")}
