@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -226,5 +227,5 @@ class Flow:
             metrics.parked.labels(account, "inbox").set(len(await tx.inbox.parked(account)))
             metrics.parked.labels(account, "outbox").set(len(await tx.outbox.parked(account)))
             metrics.undecryptable_waiting.labels(account).set(await tx.waiting.count(account))
-        if self.member.backup is not None:
-            metrics.backup_behind.labels(account).set(self.member.backup.behind)
+        behind = self.member.backup.behind if self.member.backup is not None else math.nan
+        metrics.backup_behind.labels(account).set(behind)

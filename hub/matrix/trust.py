@@ -17,7 +17,6 @@ from nio.crypto import InboundGroupSession
 from nio.responses import KeysQueryResponse
 from peewee import PeeweeException
 
-from hub.errors import OperatorError
 from hub.matrix import signing
 from hub.matrix.client import Client, JsonObject, path
 from hub.observe import Log, report
@@ -260,15 +259,20 @@ class TrustBook:
                 self.stale.add(pin.user_id)
 
     def _tell_nio(self, user_id: str, devices: Mapping[str, Any]) -> None:
-        """Let the Olm machine know devices that proved themselves. It is not built for a hostile server."""
-        try:
-            parsed = KeysQueryResponse.from_dict({"device_keys": {user_id: devices}, "failures": {}})
-            if isinstance(parsed, KeysQueryResponse):
-                self.client.machine.handle_response(parsed)
-        except PeeweeException as fault:
-            raise OperatorError("matrix.store_unwritable", path=self.client.store_path) from fault
-        except Exception as fault:
-            report(fault, log)
+        """Let the Olm machine know devices that proved themselves. It is not built for a hostile server.
+
+        All in one write: a device that memory alone knew would be forgotten with the next failure to write, and
+        never told again.
+        """
+        with self.client.machine.together():
+            try:
+                parsed = KeysQueryResponse.from_dict({"device_keys": {user_id: devices}, "failures": {}})
+                if isinstance(parsed, KeysQueryResponse):
+                    self.client.machine.handle_response(parsed)
+            except PeeweeException:
+                raise
+            except Exception as fault:
+                report(fault, log)
 
     async def _learn(self, user_id: str, answer: Mapping[str, Any]) -> None:
         master_key, self_signing_key = _identity(user_id, answer)

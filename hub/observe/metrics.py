@@ -25,7 +25,7 @@ class Metrics:
     """By ``account`` and ``box``: inbox or outbox."""
     undecryptable_waiting: Gauge
     backup_behind: Gauge
-    """Room keys that are not in the key backup yet."""
+    """Room keys that are not in the key backup yet; NaN until it is open."""
     command_seconds: Histogram
     """The whole transaction, by ``command``: its name as declared, never as typed; ``unknown`` for what is
     none; the kind of the row (edit, invitation, identity) for what asks for none."""

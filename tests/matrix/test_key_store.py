@@ -16,6 +16,7 @@ from hub.errors import OperatorError
 from hub.matrix.member import Member
 from hub.matrix.rooms import Room
 from tests.matrix.test_inbound import HUB, ROOM, answering, member_in
+from tests.matrix.test_trust import ALICE, PHONE, Keys
 
 
 @pytest_asyncio.fixture
@@ -60,3 +61,19 @@ async def test_memory_goes_back_to_the_disk_as_soon_as_it_can_be_read(member: Me
         olm.create_group_session(key, key, ROOM, session.id, session.session_key)
     with olm.together():
         assert olm.inbound_sessions(ROOM, session.id) == []
+
+
+async def test_a_device_that_could_not_be_written_is_told_to_the_olm_machine_again(
+    member: Member, tmp_path: Path
+) -> None:
+    """Known to memory alone, it would be forgotten with the next failure, and get no key ever after."""
+    keys = Keys()
+    with answering(member, keys.published()):
+        with locked(tmp_path), pytest.raises(OperatorError):
+            await member.trust.refresh([ALICE])
+        await member.trust.refresh([ALICE])
+    with locked(tmp_path), pytest.raises(OperatorError), member.client.machine.together():
+        member.client.machine.create_outbound_group_session(ROOM)
+    with member.client.machine.together():
+        pass  # memory goes back to what the disk knows
+    assert [device.id for device in member.client.machine.device_store.active_user_devices(ALICE)] == [PHONE]
