@@ -57,26 +57,30 @@ async def measure(stage: Stage, commands: int, clients: int, rooms: int) -> list
 
         live = Answers(hub)
         live.listen(people)
-        worked = _worked(first.process.pid)
+        work = {"live: hub": _worked(first.process.pid)}
         began = time.perf_counter()
         half = commands // 2
         await _talk(conversations, half)
         await _all_answered(conversations)
         live_rate = half / (live.last - began)
-        live_work = (_worked(first.process.pid) - worked) / half
+        work["live: hub"] = (_worked(first.process.pid) - work["live: hub"]) / half
 
         first.process.kill()
         await first.process.wait()
-        began = time.perf_counter()
+        synapse = int((stage.folder / "synapse" / "homeserver.pid").read_text().split()[0])
+        before, began = _worked(synapse), time.perf_counter()
         await _talk(conversations, commands - half)
         raw_rate = (commands - half) / (time.perf_counter() - began)
+        work["raw: Synapse"] = (_worked(synapse) - before) / (commands - half)
 
         backlog = Answers(hub)
         backlog.listen(people)
+        before = _worked(synapse)
         async with started(data, env=env) as second:
             await second.told.wait()
             back = time.perf_counter()
             await _all_answered(conversations)
+            work["backlog: Synapse"] = (_worked(synapse) - before) / (commands - half)
         # The first answers may leave before the hub has said that it is ready.
         backlog_rate = (commands - half) / (backlog.last - min(back, backlog.first or back))
     wrong = [_wrong(conversation, hub) for conversation in conversations]
@@ -91,7 +95,7 @@ async def measure(stage: Stage, commands: int, clients: int, rooms: int) -> list
         Figure("backlog: answered / raw", backlog_rate / raw_rate, at_least=0.7),
         Figure("live: commands and answers / raw", 2 * live_rate / raw_rate, at_least=0.7),
         Figure("live: answers / raw", live_rate / raw_rate),
-        Figure("live: the hub's processor time for each command", live_work * 1000, "ms"),
+        *(Figure(f"{who}, processor time a message", 1000 * each, "ms") for who, each in work.items()),
     ]
 
 
