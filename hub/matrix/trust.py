@@ -261,8 +261,8 @@ class TrustBook:
     def _tell_nio(self, user_id: str, devices: Mapping[str, Any]) -> None:
         """Let the Olm machine know devices that proved themselves. It is not built for a hostile server.
 
-        All in one write: a device that memory alone knew would be forgotten with the next failure to write, and
-        never told again.
+        All in one write: a device that memory alone knew would be forgotten with the next write that fails,
+        and never told again.
         """
         with self.client.machine.together():
             try:

@@ -13,18 +13,15 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import truediv
-from pathlib import Path
 
 from hub import wiring
 from hub.delivery.letter import Kind, Letter
 from hub.delivery.relay import AT_ONCE, now
-from hub.matrix.account import AccountFile
-from hub.seal import MasterKeyFile
 from hub.storage.rows import OutboxRow
 from hub.terminal.person import Person
 from tests.bench.figures import Figure
 from tests.bench.raw import Raw
-from tests.bench.stage import Stage
+from tests.bench.stage import Stage, token_of
 from tests.support.hub import settings
 
 ROUNDS = 5
@@ -40,7 +37,7 @@ async def measure(stage: Stage, count: int) -> list[Figure]:
         rooms = await _rooms(hub, people, count)
         await _announce(hub, rooms)
     cold, warm = [], []
-    async with Raw.speaking(stage.homeserver.url, _token(data)) as sender:
+    async with Raw.speaking(stage.homeserver.url, token_of(data)) as sender:
         raw = [await _raw(sender, rooms)]
         for _ in range(ROUNDS):
             async with wiring.running(chosen, lambda step: None) as hub:
@@ -59,7 +56,7 @@ async def measure(stage: Stage, count: int) -> list[Figure]:
 
 async def _raw(sender: Raw, rooms: Sequence[str]) -> float:
     ciphertext = (await sender.last_of(rooms[0]))["content"]
-    return await sender.send_rate(rooms, "m.room.encrypted", ciphertext, AT_ONCE)
+    return await sender.send_rate([(room_id, ciphertext) for room_id in rooms], AT_ONCE)
 
 
 async def _rooms(hub: wiring.Running, people: Sequence[Person], count: int) -> list[str]:
@@ -108,9 +105,3 @@ async def _announce(hub: wiring.Running, rooms: Sequence[str]) -> float:
 async def _unsent(hub: wiring.Running) -> int:
     async with hub.db.transaction() as tx:
         return await tx.outbox.depth(hub.member.user_id)
-
-
-def _token(data: Path) -> str:
-    account = AccountFile(data / "hub", MasterKeyFile(data / "master.key")).load()
-    assert account is not None
-    return account.access_token

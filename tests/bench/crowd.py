@@ -1,7 +1,9 @@
 """A thousand commands of twenty people in fifty rooms, half of them while the hub is dead.
 
 The raw rate is that half being said: the same people in the same rooms, each room as fast as the homeserver
-takes its messages, and nobody who answers.
+takes its messages, and nobody who answers or listens. The other raw rate is what an answer costs at least: a
+bare program with the hub's account sends ready-made ciphertext into these rooms, 32 at once, to people who
+listen.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hub.delivery.relay import AT_ONCE
 from hub.matrix.batch import Received
 from hub.terminal.person import Person, replies_to
 from tests.bench.figures import Figure
-from tests.bench.stage import Stage, database_of
+from tests.bench.raw import Raw
+from tests.bench.stage import Stage, database_of, token_of
 from tests.chaos.crowd import Conversation
 from tests.support.command_line import on, started, up
 
@@ -67,6 +71,8 @@ async def measure(stage: Stage, commands: int, clients: int, rooms: int) -> list
 
         first.process.kill()
         await first.process.wait()
+        async with Raw.speaking(stage.homeserver.url, token_of(data)) as sender:
+            bare_rate = await _bare(sender, conversations, commands - half)
         synapse = int((stage.folder / "synapse" / "homeserver.pid").read_text().split()[0])
         before, began = _worked(synapse), time.perf_counter()
         await _talk(conversations, commands - half)
@@ -90,9 +96,11 @@ async def measure(stage: Stage, commands: int, clients: int, rooms: int) -> list
         Figure("doubled", sum(doubled for _, doubled, _ in wrong), at_most=0),
         Figure("rooms whose answers came out of order", sum(disorder for _, _, disorder in wrong), at_most=0),
         Figure("raw: sent", raw_rate, "/s"),
+        Figure("raw: sent by the hub's account, to people who listen", bare_rate, "/s"),
         Figure("backlog: answered", backlog_rate, "/s"),
         Figure("live: answered", live_rate, "/s"),
         Figure("backlog: answered / raw", backlog_rate / raw_rate, at_least=0.7),
+        Figure("backlog: answered / raw, by the hub's account", backlog_rate / bare_rate, at_least=0.7),
         Figure("live: commands and answers / raw", 2 * live_rate / raw_rate, at_least=0.7),
         Figure("live: answers / raw", live_rate / raw_rate),
         *(Figure(f"{who}, processor time a message", 1000 * each, "ms") for who, each in work.items()),
@@ -115,6 +123,19 @@ async def _talk(conversations: Sequence[Conversation], commands: int) -> None:
             await conversation.say(next(COMMANDS))
 
     await asyncio.gather(*map(talk, conversations, shares))
+
+
+async def _bare(sender: Raw, conversations: Sequence[Conversation], messages: int) -> float:
+    """Messages per second of the hub's account without a hub: its last answer to each room, over again."""
+    last = {one.room_id: (await sender.last_of(one.room_id))["content"] for one in conversations}
+    turns = list(itertools.islice(itertools.cycle(conversations), messages))
+    before = Counter({one.speaker.user_id: len(one.speaker.heard) for one in conversations})
+    after = before + Counter(one.speaker.user_id for one in turns)
+    rate = await sender.send_rate([(one.room_id, last[one.room_id]) for one in turns], AT_ONCE)
+    for speaker in {one.speaker.user_id: one.speaker for one in conversations}.values():
+        await speaker.until(lambda s=speaker: len(s.heard) >= after[s.user_id] or None)  # type: ignore[misc]
+        del speaker.heard[before[speaker.user_id] :]
+    return rate
 
 
 async def _all_answered(conversations: Sequence[Conversation]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import uuid4
@@ -70,16 +70,14 @@ class Raw:
         newest: Mapping[str, Any] = page["chunk"][0]
         return newest
 
-    async def send_rate(
-        self, rooms: Sequence[str], kind: str, content: Mapping[str, Any], at_once: int
-    ) -> float:
-        """Messages per second, one into each room, ``at_once`` under way."""
+    async def send_rate(self, messages: Iterable[tuple[str, Mapping[str, Any]]], at_once: int) -> float:
+        """Encrypted events (room id and content) per second, ``at_once`` under way."""
         turns = asyncio.Semaphore(at_once)
 
-        async def one(room_id: str) -> None:
+        async def one(room_id: str, content: Mapping[str, Any]) -> None:
             async with turns:
-                await self.send(room_id, kind, content)
+                await self.send(room_id, "m.room.encrypted", content)
 
         began = time.perf_counter()
-        await asyncio.gather(*map(one, rooms))
-        return len(rooms) / (time.perf_counter() - began)
+        sent = await asyncio.gather(*(one(*message) for message in messages))
+        return len(sent) / (time.perf_counter() - began)

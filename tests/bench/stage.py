@@ -13,6 +13,7 @@ from hub.care.directory.model import Role
 from hub.delivery.relay import now
 from hub.homeserver import accounts
 from hub.homeserver.embedded import EmbeddedHomeserver
+from hub.matrix.account import AccountFile
 from hub.seal import MasterKey, MasterKeyFile, Vault
 from hub.storage.engine import Database
 from hub.terminal.cast import Credentials
@@ -93,3 +94,10 @@ async def database_of(data: Path) -> AsyncIterator[Database]:
         yield db
     finally:
         await db.close()
+
+
+def token_of(data: Path) -> str:
+    """The access token of a hub that is stopped, for a bare program to speak in its place."""
+    account = AccountFile(data / "hub", MasterKeyFile(data / "master.key")).load()
+    assert account is not None
+    return account.access_token
