@@ -379,6 +379,7 @@ async def test_a_device_whose_notice_was_lost_is_looked_up_before_its_owner_is_r
 async def test_a_sync_that_is_answered_twice_wedges_nobody(device: Open) -> None:
     ours, friend = await device("hub"), await device("ami")
     room = await room_of(friend, ours)
+    await ours.member.trust.refresh([friend.member.user_id])
     await friend.say(room, "une fois")
     for _ in range(2):  # the first could not be kept
         read = decrypt(
