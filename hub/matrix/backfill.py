@@ -26,7 +26,6 @@ log = Log(__name__)
 
 PAGE = 500
 AT_ONCE = 8
-PAGE_SECONDS = 20.0
 ROOM_SECONDS = 20.0  # so long one room may hold up the others; then it goes on with a later turn
 MOST_PAGES = 1000  # half a million events; no room of ours is so full, but a server may say so for ever
 LONGEST_PAUSE = 300.0
@@ -139,12 +138,12 @@ async def _caught_up(member: Member, timeline: Timeline) -> Timeline:
 async def _recalled(member: Member, room: Room) -> Room:
     """A room as the server describes it, for one that we are in and know nothing of: its row was lost."""
     log.warning("room.recalled", room=room.room_id)
-    members = await member.client.call("GET", path("rooms", room.room_id, "members"), timeout=PAGE_SECONDS)
+    members = await member.client.call("GET", path("rooms", room.room_id, "members"))
     state = [event for event in list_of(members.get("chunk")) if isinstance(event, dict)]
     for kind in ("m.room.encryption", "m.room.history_visibility"):
         try:
             url = path("rooms", room.room_id, "state", kind)
-            content = await member.client.call("GET", url, timeout=PAGE_SECONDS)
+            content = await member.client.call("GET", url)
         except MatrixError as refused:
             if refused.errcode != "M_NOT_FOUND":
                 raise

@@ -17,14 +17,13 @@ from typing import Any
 
 import vodozemac
 from nio.crypto import InboundGroupSession
-from peewee import Model, PeeweeException, TextField
+from peewee import Model, TextField
 from unpaddedbase64 import decode_base64, encode_base64
 
-from hub.errors import OperatorError
 from hub.matrix import identity, signing
 from hub.matrix.account import Account, AccountFile, Seeds
 from hub.matrix.client import Client, JsonObject, MatrixError, path
-from hub.matrix.olm import HubOlm, row_name
+from hub.matrix.olm import row_name
 from hub.matrix.rooms import MEGOLM
 from hub.matrix.trust import RESTORED
 from hub.observe import Log
@@ -169,12 +168,9 @@ async def restored(client: Client, account: Account) -> int:
             for entry in (entries.values() if isinstance(entries, dict) else ())
             if (session := _read(entry, room_id, decryption)) is not None
         ]
-        try:
-            with client.machine.together():
-                for session in sessions:
-                    client.machine.keep(session)
-        except PeeweeException as fault:
-            raise OperatorError("matrix.store_unwritable", path=client.store_path) from fault
+        with client.machine.together():
+            for session in sessions:
+                client.machine.keep(session)
         _mark(client, version, map(_name, sessions))
         count += len(sessions)
     return count
@@ -221,22 +217,15 @@ def _name(session: InboundGroupSession) -> str:
 
 
 def _marked(client: Client, version: str) -> set[str]:
-    database = _store(client.machine)
+    database = client.machine.store.database
     with database.bind_ctx([_Saved]):
         database.create_tables([_Saved])
         return {row.session for row in _Saved.select().where(_Saved.version == version)}
 
 
 def _mark(client: Client, version: str, names: Iterable[str]) -> None:
-    database = _store(client.machine)
-    try:
-        with database.bind_ctx([_Saved]), database.atomic():
-            database.create_tables([_Saved])
-            for name in names:
-                _Saved.replace(session=name, version=version).execute()
-    except PeeweeException as fault:
-        raise OperatorError("matrix.store_unwritable", path=client.store_path) from fault
-
-
-def _store(machine: HubOlm) -> Any:
-    return machine.store.database
+    database = client.machine.store.database
+    with client.machine.together(), database.bind_ctx([_Saved]):
+        database.create_tables([_Saved])
+        for name in names:
+            _Saved.replace(session=name, version=version).execute()

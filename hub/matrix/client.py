@@ -52,7 +52,7 @@ class MatrixError(Exception):
     @property
     def passing(self) -> bool:
         """Whether the same request may well be answered later: the server is overloaded, or broken."""
-        return self.status >= 500 or self.errcode == "M_LIMIT_EXCEEDED"
+        return self.status >= 500 or self.status == 429 or self.errcode == "M_LIMIT_EXCEEDED"
 
 
 def _seconds(delay: object) -> float | None:

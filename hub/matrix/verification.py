@@ -153,7 +153,7 @@ class Verifications:
             try:
                 await self._send(letter)
             except (MatrixError, NotInRoom, NotEncrypted) as refused:
-                if isinstance(refused, MatrixError) and (refused.status == 429 or refused.status >= 500):
+                if isinstance(refused, MatrixError) and refused.passing:
                     raise
                 log.warning("verification.not_sent", reason=type(refused).__name__, kind=letter.kind)
             self._outgoing.popleft()

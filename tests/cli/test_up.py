@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import resource
@@ -10,14 +9,13 @@ import shutil
 import signal
 import sqlite3
 import stat
-import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 import yaml
 
-from tests.support.command_line import START_SECONDS, nothing_left, on, surroundings, up
+from tests.support.command_line import command, nothing_left, on, up
 from tests.support.synapse import TestHomeserver, call, free_port, login
 
 pytestmark = pytest.mark.integration
@@ -156,19 +154,10 @@ async def test_a_kill_leaves_nothing_that_would_disturb_the_next_start(tmp_path:
         assert again.ready["hub"] == hub
 
 
-async def told(*command: str, status: int = 0, env: dict[str, str] | None = None) -> str:
+async def told(*words: str, status: int = 0, env: dict[str, str] | None = None) -> str:
     """What a command of the command line says, which must end with this status."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hub", *command),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=surroundings(env),
-    )
-    async with asyncio.timeout(START_SECONDS):
-        said = (await process.communicate())[0].decode()
-    assert process.returncode == status, said
-    assert "Traceback" not in said
+    ended, said = await command(*words, env=env)
+    assert ended == status, said
     return said
 
 

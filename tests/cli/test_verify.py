@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 
 from hub.locale import Language, translate
@@ -11,25 +9,15 @@ from hub.matrix.account import AccountFile
 from hub.matrix.member import new_account
 from hub.seal import MasterKey, Vault
 from hub.storage.engine import Database
-from tests.support.command_line import at_terminal, surroundings
+from tests.support.command_line import at_terminal, command
 
 COMMAND = ("identity", "verify")
 
 
 async def test_a_pipe_is_no_operator(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "hub", *COMMAND, "--data", str(tmp_path)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=surroundings(),
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 1
-    assert " ".join(said.decode().split()) == " ".join(
-        f"✗ {translate(Language.FR, 'verify.no_terminal')}".split()
-    )
+    status, said = await command(*COMMAND, "--data", str(tmp_path))
+    assert status == 1
+    assert " ".join(said.split()) == " ".join(f"✗ {translate(Language.FR, 'verify.no_terminal')}".split())
 
 
 async def test_a_hub_that_does_not_run_cannot_answer(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from hub.matrix import backup, identity, signing
 from hub.matrix.account import Seeds
 from hub.matrix.trust import Verdict
 from tests.storage.examples import incoming, undecryptable
-from tests.support.command_line import START_SECONDS, on, surroundings, up
+from tests.support.command_line import command, on, up
 from tests.support.hub import TestHub, body
 from tests.support.synapse import TestHomeserver, call, free_port, login
 
@@ -54,20 +53,8 @@ class Report:
         return {name for name, check in self.checks.items() if check["level"] == level}
 
 
-async def parcours(*command: str, data: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """One command of the command line: its exit status, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hub", *command, "--data", str(data)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=surroundings(env),
-    )
-    async with asyncio.timeout(START_SECONDS):
-        said = (await process.communicate())[0].decode()
-    assert process.returncode is not None
-    assert "Traceback" not in said
-    return process.returncode, said
+async def parcours(*words: str, data: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    return await command(*words, "--data", str(data), env=env)
 
 
 async def doctor(data: Path, env: dict[str, str] | None = None) -> Report:

@@ -188,7 +188,7 @@ def _read(terminal: int) -> bytes:
 
 
 async def command(*words: str, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """``parcours WORDS``, without a terminal: its exit status, and what it said."""
+    """``parcours WORDS``, without a terminal: its exit status, and what it said; never a traceback."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "hub", *words),
@@ -197,8 +197,11 @@ async def command(*words: str, env: dict[str, str] | None = None) -> tuple[int, 
         stderr=asyncio.subprocess.STDOUT,
         env=surroundings(env),
     )
-    said, _ = await process.communicate()
-    return await process.wait(), said.decode()
+    async with asyncio.timeout(START_SECONDS):
+        said = (await process.communicate())[0].decode()
+    assert process.returncode is not None
+    assert "Traceback" not in said
+    return process.returncode, said
 
 
 def surroundings(env: dict[str, str] | None = None) -> dict[str, str]:
