@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.support.command_line import command, nothing_left, on, up
-from tests.support.synapse import TestHomeserver, call, free_port, login
+from tests.support.synapse import TestHomeserver, call, free_base_port, login
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ async def refused(data: Path, *options: str, env: dict[str, str] | None = None) 
 
 
 async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_path: Path) -> None:
-    data, port = tmp_path / "var", str(free_port())
+    data, port = tmp_path / "var", str(free_base_port())
     options = ("--base-port", port, "--demo")
     async with up(data, *options) as first:
         ready = first.ready
@@ -91,7 +91,7 @@ async def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(tmp_pat
 async def test_a_hospital_and_a_practice_come_up_together_and_the_hospital_alone_again(
     tmp_path: Path,
 ) -> None:
-    data, port = tmp_path / "var", free_port()
+    data, port = tmp_path / "var", free_base_port()
     options = ("--base-port", str(port), "--demo")
     async with up(data, *options, "--federated") as running:
         ready, practice = running.ready, running.ready["practice"]
@@ -144,7 +144,7 @@ async def test_a_configured_homeserver_is_not_federated_from_here(
 
 @pytest.mark.chaos
 async def test_a_kill_leaves_nothing_that_would_disturb_the_next_start(tmp_path: Path) -> None:
-    data, options = tmp_path / "var", ("--base-port", str(free_port()))
+    data, options = tmp_path / "var", ("--base-port", str(free_base_port()))
     async with up(data, *options) as running:
         hub = running.ready["hub"]
         running.process.kill()
@@ -167,7 +167,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path, homeserver: TestHom
 
 
 async def test_a_homeserver_that_does_not_answer_is_named(tmp_path: Path, homeserver: TestHomeserver) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{free_base_port()}"
     env = on(homeserver, tmp_path, "absent") | {"PARCOURS_HOMESERVER__URL": url}
     assert url in await refused(tmp_path / "var", env=env)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -85,6 +86,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_base_port() -> int:
+    """The first of five ports in a row that nobody listens on, below those that outgoing connections take."""
+    while True:
+        base = 20_000 + secrets.randbelow(10_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(base, base + 5):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return base
 
 
 async def call(
